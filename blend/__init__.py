@@ -13,7 +13,7 @@ search/: The search for the blend, in one process or many.
 studies/: What estimates and ways of selecting are worth. They measure the method, not the user's data.
 submission/: The organisers' formats: written, checked, scored.
 tasks/: What a task is to a blend, by the kind of its labels: arrays alone, no pool and no search.
-unlabelled/: What predictions of test say without labels.
+unlabelled_test/: What predictions of test say without labels.
 apply.py: A blend elsewhere: params.json and prediction files -> the same submission.
 check.py: Would the organisers take this file? `python -m blend.check FILE TEMPLATE`, for any team's file of any task.
 check_predictions.py: `blend.check --compare`: do a submission's decisions go with predictions of the same frames?

@@ -27,7 +27,7 @@ from heads.abaw.tasks import SINGLE_TASKS
 if TYPE_CHECKING:
     from blend.decision.combine import Params
 
-BOTH = "test_trainval"
+TEST_TRAINVAL = "test_trainval"
 OWN_KEYS = ("prior", "test_from")
 """What params.json holds beside the blend itself."""
 
@@ -100,7 +100,7 @@ def main(
     if test is None and annotations is None:
         raise InputError("nothing says which frames: give --test, the official list, or --annotations to score on")
 
-    params = drop_unused(blend).params
+    params = drop_unused_heads(blend).params
     if lacking := [head for head in params.heads if head not in given]:
         raise InputError(
             f"the blend is of {', '.join(params.heads)}, but there are no predictions of {lacking[0]!r}; "
@@ -117,7 +117,11 @@ def main(
         listed = test_list.from_lengths({video: len(item.valid) for video, item in truth.items()}, task, annotations)
     results = {}
     for head in params.heads:
-        again = external.find_files(given[head], BOTH) if blend.test_from == "train+val" and test is not None else None
+        again = (
+            external.find_files(given[head], TEST_TRAINVAL)
+            if blend.test_from == "train+val" and test is not None
+            else None
+        )
         path = again or external.find_part(given[head], "val" if test is None else "test")
         values = external.read_external(path, task)
         results[head] = external.select_videos(values, listed.names) if given[head].is_file() else values
@@ -135,7 +139,7 @@ def main(
     return ApplyResult(len(listed.images), list(target.without_face), scored)
 
 
-def drop_unused(blend: Blend) -> Blend:
+def drop_unused_heads(blend: Blend) -> Blend:
     """The blend of the heads that weigh something or decide something."""
     params = blend.params
     kept = {

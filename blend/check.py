@@ -19,7 +19,7 @@ from blend.submission.check import list_problems, read_template
 from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 
-SHOWN = 20
+MAX_PROBLEMS = 20
 
 
 EXAMPLES = """Examples:
@@ -38,7 +38,9 @@ Exit code 0: complete, would be accepted; 1: it has problems, or --compare warns
 def command(
     file: Annotated[Path, typer.Argument(help="The submission; for ABAW-3 a folder with a text per video.")],
     template: Annotated[Path, typer.Argument(help="The official list or sample file; for ABAW-3 the list of videos.")],
-    everything: Annotated[bool, typer.Option("--all", help=f"List every problem, not the first {SHOWN}.")] = False,
+    all_problems: Annotated[
+        bool, typer.Option("--all", help=f"List every problem, not the first {MAX_PROBLEMS}.")
+    ] = False,
     lengths: Annotated[
         Path | None,
         typer.Option(help="ABAW-3: frames per video, as text `video,frames`, or the folder of the raw videos."),
@@ -83,11 +85,11 @@ def command(
             facts = {"file": str(file), "complete": not result, "problems": result}
             print(json.dumps(facts | ({"warnings": odd} if compare else {}), indent=2))
             raise typer.Exit(1 if result or odd else 0)
-        for text in result if everything else result[:SHOWN]:
+        for text in result if all_problems else result[:MAX_PROBLEMS]:
             print(text)
         if result:
-            if not everything and len(result) > SHOWN:
-                print(f"... and {len(result) - SHOWN:,} more; --all lists them")
+            if not all_problems and len(result) > MAX_PROBLEMS:
+                print(f"... and {len(result) - MAX_PROBLEMS:,} more; --all lists them")
             print(f"{file}: {len(result):,} problem{'s' * (len(result) > 1)}; it would not be accepted as complete")
             raise typer.Exit(1)
         for text in odd:

@@ -17,9 +17,9 @@ from blend import apply
 from blend.decision import combine
 from blend.pool import external, gap_filling, pool
 from blend.pool.pool import Pool, as_row
-from blend.report import unlabelled as unlabelled_sentences
+from blend.report import unlabelled_test as unlabelled_sentences
 from blend.report.pointers import plain
-from blend.unlabelled import compare as unlabelled
+from blend.unlabelled_test import compare as unlabelled
 from extract.runtime.errors import InputError
 from heads.abaw import test_list
 from heads.abaw.tasks import SINGLE_TASKS, Task

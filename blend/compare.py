@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from blend.calibrate.video_counts import Table
 
 DRAWS = 10_000
-Compared = TypedDict("Compared", {
+ComparedRun = TypedDict("ComparedRun", {
     "task": str, "metric": str, "select": str, "held_out": bool, "videos": list[Video], "k": Smoothing, "kernel": str,
     "weights": Weights, "submitted": Score, "interval": Interval,
 })  # fmt: skip
@@ -48,7 +48,7 @@ class Run:
     """A folder's name, and its report."""
 
     name: str
-    report: Compared
+    report: ComparedRun
 
     @property
     def videos(self) -> list[Video]:
@@ -96,11 +96,11 @@ def read(path: Path) -> Run:
         raise InputError(f"{file}: is of the multi-task challenge; compare its parts, as in {file.parent / 'va'}")
     if task not in SINGLE_TASKS:
         raise InputError(f"{file}: no report of a blend; give a folder such as runs/demo/blend/au")
-    if lacking := [name for name in Compared.__annotations__ if name not in report]:
+    if lacking := [name for name in ComparedRun.__annotations__ if name not in report]:
         raise InputError(f"{file}: lacks {lacking[0]!r}: of an older version; run python -m blend.run again")
     if not report["videos"]:
         raise InputError(f"{file}: holds no annotated video")
-    configs.check(Compared, report, file, strict=True)
+    configs.check(ComparedRun, report, file, strict=True)
     for video in report["videos"]:
         for key in ("counts", "counts_submitted"):
             rows, columns = BLEND_TASKS[task].table_shape
@@ -150,7 +150,7 @@ def difference(run: Run, against: Run, key: str, draws: int, seed: int) -> dict[
 
 
 def gain(
-    task: str, mine: Sequence[Table], theirs: Sequence[Table], labelled: Sequence[int], draws: int, seed: int
+    task: str, candidates: Sequence[Table], baselines: Sequence[Table], labelled: Sequence[int], draws: int, seed: int
 ) -> dict[str, Any]:
     """`difference`, `interval` and `better_in` of per-video counts (calibrate.video_counts) against others of the same
     videos.
@@ -166,10 +166,10 @@ def gain(
     def scores(tables: Sequence[Table]) -> NDArray[np.float64]:
         return np.mean([video_counts.draw(task, table, draws, seed) for table in tables], 0)
 
-    whole = [[video_counts.score(task, table.sum(0)) for table in tables] for tables in (mine, theirs)]
+    whole = [[video_counts.score(task, table.sum(0)) for table in tables] for tables in (candidates, baselines)]
     gained = float(np.mean(whole[0]) - np.mean(whole[1]))
-    results: dict[str, Any] = {"difference": video_counts.number_or_none(gained)}
-    drawn = scores(mine) - scores(theirs)
+    results: dict[str, Any] = {"difference": video_counts.encode_number(gained)}
+    drawn = scores(candidates) - scores(baselines)
     drawn = drawn[np.isfinite(drawn)]
     if len(labelled) < 2 or not len(drawn) or not np.isfinite(gained):
         return results | {"interval": None, "better_in": None}
@@ -188,7 +188,7 @@ def _facts(run: Run, key: str) -> dict[str, Any]:
     from blend.report.videos import tables
 
     report = run.report
-    score = video_counts.number_or_none(float(video_counts.score(report["task"], tables(run.videos, key).sum(0))))
+    score = video_counts.encode_number(float(video_counts.score(report["task"], tables(run.videos, key).sum(0))))
     held_out = {"run": run.name, "score": score, "interval": report["interval"] if key == "counts" else None}
     same = {name: report[name] for name in ("submitted", "select", "kernel", "k")}  # type: ignore[literal-required]
     weigh = (head for head, each in report["weights"].items() if (any(each) if isinstance(each, list) else each))

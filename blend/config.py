@@ -264,7 +264,7 @@ class SearchOptions:
     """Seconds after which no trial is drawn."""
 
     @property
-    def shared(self) -> bool:
+    def is_shared(self) -> bool:
         """Whether several processes draw."""
         return self.workers > 1 or bool(self.storage)
 
@@ -273,7 +273,7 @@ class SearchOptions:
         return None if self.timeout is None else time.monotonic() + self.timeout
 
 
-ONE_PROCESS = SearchOptions()
+SINGLE_PROCESS = SearchOptions()
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ class RunRequest:
     predictions: dict[str, Path] = field(default_factory=dict)
     """Other people's heads."""
     submissions: int = 1
-    options: SearchOptions = ONE_PROCESS
+    options: SearchOptions = SINGLE_PROCESS
 
     @property
     def out(self) -> Path:

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from extract.runtime import cli, errors
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 
 SQLITE = b"SQLite format 3\0"
 """How a database begins."""
@@ -49,7 +49,7 @@ def main(study: str, port: int, as_json: bool = False) -> None:
     """Serve the dashboard on this machine alone, until Ctrl-C."""
     url = storage_of(study)
     if find_spec("optuna_dashboard") is None:
-        raise Failed(f"optuna-dashboard is not installed; {INSTALL}, then the same command again")
+        raise WorkError(f"optuna-dashboard is not installed; {INSTALL}, then the same command again")
     import optuna
     import optuna_dashboard
     from sqlalchemy.exc import SQLAlchemyError

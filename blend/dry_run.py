@@ -56,7 +56,7 @@ class Plan:
     """
 
     steps: tuple[PlannedStep, ...]
-    refused: dict[str, str]
+    refusals: dict[str, str]
     free: int
     memory: int | None
 
@@ -85,7 +85,7 @@ class Plan:
     def as_json(self) -> dict[str, Any]:
         """The same for programs."""
         known = {"seconds": self.seconds, "disk": self.disk, "free": self.free, "memory": self.memory}
-        return {"steps": [asdict(step) for step in self.steps], "refused": self.refused, **known}
+        return {"steps": [asdict(step) for step in self.steps], "refused": self.refusals, **known}
 
 
 def plan(config: Config, tasks: Sequence[str], asked: RunRequest) -> Plan:
@@ -96,13 +96,13 @@ def plan(config: Config, tasks: Sequence[str], asked: RunRequest) -> Plan:
     Raises InputError as the run would for a single task; of several, a task that is refused is named in the plan. What
     a step would find in files that are yet to be made, only the run itself finds.
     """
-    config = names.add_learnt(config, asked.work)
+    config = names.add_learnt_networks(config, asked.work)
     work, refused = asked.work, dict[str, str]()
     parts: dict[str, list[RunRequest]] = {}
     for task in tasks:  # before twenty seconds of calibration
         with _refusing(task, refused, len(tasks) > 1):
             parts[task] = _list_parts(config, replace(asked, task=task))
-    is_ours = blend_inputs.with_ours(config, asked)
+    is_ours = blend_inputs.uses_project_heads(config, asked)
     steps = _plan_features(config, work) if parts and (is_ours or config.corpus.demo) else []
     is_ready = not any(step.missing for step in steps)
     for task, its in parts.items():
@@ -131,7 +131,7 @@ def _list_parts(config: Config, asked: RunRequest) -> list[RunRequest]:
         extract_run.resolve(config, asked.work).corpus.task(MTL)
         parts = [multitask.request_part(asked, place, part.name) for place, part in SUBTASKS.items()]
     for part in parts:
-        if blend_inputs.with_ours(config, part):
+        if blend_inputs.uses_project_heads(config, part):
             heads_run.check_early(config, part.task, part.heads, "--heads")
     return parts
 
@@ -142,13 +142,13 @@ def _plan_task(config: Config, task: str, parts: Sequence[RunRequest], is_ready:
     if task != MTL:
         return steps
     out = parts[0].work / "blend" / MTL
-    is_finished = not any(step.missing for step in steps) and (out / run_folder.DONE).exists()
+    is_finished = not any(step.missing for step in steps) and (out / run_folder.DONE_FILE).exists()
     return [*steps, PlannedStep("blend mtl", str(out), int(not is_finished), int(is_finished), "submission")]
 
 
 def _plan_part(config: Config, asked: RunRequest, is_ready: bool) -> list[PlannedStep]:
     resolved = extract_run.resolve(config, asked.work)
-    if not blend_inputs.with_ours(config, asked):
+    if not blend_inputs.uses_project_heads(config, asked):
         return [_plan_blend(resolved, asked, [], is_ready)]
     outdated = _list_heads(resolved, asked, is_ready)
     missing = [name for name, is_missing in outdated.items() if is_missing]
@@ -200,7 +200,7 @@ def _measure_features(config: Config, work: Path, seeing: Sequence[registry.Netw
 def _list_heads(config: Config, asked: RunRequest, is_ready: bool) -> dict[str, bool]:
     """Head -> whether it is missing. Without all features nobody knows which a head may have: then all of them are."""
     if is_ready:
-        return heads_run.list_outdated(config, asked.task, asked.work, asked.seed, asked.heads)
+        return heads_run.list_outdated_heads(config, asked.task, asked.work, asked.seed, asked.heads)
     possible = heads_config.list_possible_heads(config, find(asked.task).name, asked.heads or ())
     return {name: True for name in possible if not asked.heads or name in asked.heads}
 
@@ -216,7 +216,7 @@ def _read_seconds(folder: Path) -> float | None:
 def _plan_blend(config: Config, asked: RunRequest, ours: list[str], is_ready: bool) -> PlannedStep:
     """The blend: finished only where its heads are, and nothing that it was made of has changed."""
     out, is_finished = asked.out, False
-    if is_ready and (out / run_folder.DONE).exists():
+    if is_ready and (out / run_folder.DONE_FILE).exists():
         sources = blend_inputs.find_inputs(config, asked, ours)
         if sources is not None:
             is_finished = run_folder.is_done(out, run_folder.fingerprint(single_task.facts_of(sources, asked)))
@@ -255,14 +255,14 @@ def show(planned: Plan, as_json: bool = False) -> None:
         Console().print(table)
         for line in describe(planned):
             print(line)
-    if planned.refused:
-        raise InputError("; ".join(f"{task}: {error}" for task, error in planned.refused.items()))
+    if planned.refusals:
+        raise InputError("; ".join(f"{task}: {error}" for task, error in planned.refusals.items()))
 
 
 def describe(planned: Plan) -> list[str]:
     """Time, disk and memory in a sentence each."""
     if not planned.missing:
-        return ["Everything is finished: the run reads it and ends."] if not planned.refused else []
+        return ["Everything is finished: the run reads it and ends."] if not planned.refusals else []
     unknown = [step for step in planned.missing if step.seconds is None]
     names = ", ".join(step.step if step.step.startswith(("heads", "blend")) else step.makes for step in unknown)
     lines = ["Time: not known before something of it was made here."]

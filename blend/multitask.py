@@ -61,9 +61,9 @@ def _run_once(config: Config, asked: RunRequest) -> MultitaskReport | None:
 
 
 def request_part(asked: RunRequest, place: str, part: str) -> RunRequest:
-    """What is asked for of one part. Raises InputError as `own_heads` and `own_predictions`."""
+    """What is asked for of one part. Raises InputError as `select_heads` and `select_predictions`."""
     options = replace(asked.options, study=f"{asked.options.study}/{part}")
-    heads, predictions = own_heads(asked.heads, part), own_predictions(asked.predictions, part)
+    heads, predictions = select_heads(asked.heads, part), select_predictions(asked.predictions, part)
     return replace(asked, task=place, heads=heads, predictions=predictions, options=options)
 
 
@@ -79,7 +79,7 @@ def _is_of(folder: Path, report: Report) -> bool:
 def _joined(out: Path, test: Path | None, reports: dict[str, Report], seed: int, began: float) -> MultitaskReport:
     """One submission and one report of the parts, unless that is there. All four folders are held."""
     facts = {
-        "parts": {part: run_folder.file_hash(out / part / run_folder.DONE) for part in reports},
+        "parts": {part: run_folder.file_hash(out / part / run_folder.DONE_FILE) for part in reports},
         "test_list": run_folder.file_hash(test) if test else None,
         "seed": seed,
         "code": run_folder.code_hash("blend", provenance.MEASURES),
@@ -184,7 +184,7 @@ def _join_alternatives(out: Path, reports: dict[str, Report], header: str) -> li
     return written
 
 
-def own_heads(heads: list[str] | None, part: str) -> list[str] | None:
+def select_heads(heads: list[str] | None, part: str) -> list[str] | None:
     """Of the heads that are asked for, those of one part: "va/NAME" is for va alone. Raises InputError for none."""
     if heads is None:
         return None
@@ -201,7 +201,7 @@ def own_heads(heads: list[str] | None, part: str) -> list[str] | None:
     return own
 
 
-def own_predictions(predictions: dict[str, Path], part: str) -> dict[str, Path]:
+def select_predictions(predictions: dict[str, Path], part: str) -> dict[str, Path]:
     """Of other people's folders, those of one part: `<folder>/va` and so on. Raises InputError for a folder of none."""
     for name, folder in predictions.items():
         if not any((folder / place.rpartition("/")[2]).is_dir() for place in SUBTASKS):

@@ -10,7 +10,7 @@ from typing import Any
 from blend.config import Config, RunRequest, SearchOptions
 from blend.crossfit import estimate, fold_process
 from blend.crossfit.fold_process import FoldProcess
-from blend.crossfit.outcome import CROSS_FITTED, EQUAL, TUNED, BlendResult, ResultBuilder
+from blend.crossfit.outcome import CROSS_FIT, EQUAL_WAY, TUNED_WAY, BlendResult, ResultBuilder
 from blend.decision import combine
 from blend.pool import inputs as blend_inputs
 from blend.pool import provenance
@@ -28,7 +28,7 @@ from blend.search.search import SearchResult
 from blend.submission import alternatives
 from blend.submission import write as submission
 from blend.submission.alternatives import Candidate
-from blend.unlabelled import compare as unlabelled
+from blend.unlabelled_test import compare as unlabelled
 from extract import run as extract_run
 from extract.runtime import run_folder
 from extract.runtime.progress import Stopwatch, progress, step_seconds
@@ -40,7 +40,7 @@ RESULTS = ["submission.txt", "params.json", "report.json", "report.html"]
 
 def run_blend(config: Config, sources: BlendInputs, values: LoadedPools, asked: RunRequest) -> tuple[Report, list[str]]:
     """Write everything but DONE into the blend's folder; returns the report and the results' names."""
-    if asked.options.shared or asked.options.timeout is not None:  # others search too; how many trials is not known yet
+    if asked.options.is_shared or asked.options.timeout is not None:  # others search too; the number of trials is open
         return _run(config, sources, values, asked, None)
     known = values.validation, sources.settings, sources.seed
     with fold_process.begin(*known, estimate.split(known[0], known[1].folds, known[2])) as helper:
@@ -54,7 +54,7 @@ def _run(
     watch = Stopwatch({name: took for name, took in step_seconds().items() if name != BLEND})
     target = blend_inputs.submission_pool(sources, values)
     watch.lap("reading")
-    result = (search_shared if options.shared else _search_alone)(values.validation, sources, out, options)
+    result = (search_shared_study if options.is_shared else _search_alone)(values.validation, sources, out, options)
     watch.lap("search")
     run_folder.begin(out)  # not before: what was finished stays, should the study not open
     sources = _as_long(sources, result, options)
@@ -63,21 +63,23 @@ def _run(
     params = finding.params
     about = alternatives.describe(sources.prior, sources.settings.test_from)
     run_folder.write_json(out / "params.json", params.as_json() | about)
-    submission.write(out / "submission.txt", values.listed, target, combine.combine(target, params))
+    submission.write(out / "submission.txt", values.test_list, target, combine.combine(target, params))
     outcome = _cross_fitted(finding, sources, helper)
     watch.lap("estimate")
     others = _write_alternatives(out, values, target, outcome, asked.submissions, sources)
-    learnt_from_both = values.learnt_from_both if target is values.both else ()
+    learnt_from_both = values.trainval_heads if target is values.trainval else ()
     report = report_report.build(
         values.validation,
         outcome,
         settings,
         seed,
-        report_report.describe_submission(values.listed, target, values.source, settings.test_from, learnt_from_both),
+        report_report.describe_submission(
+            values.test_list, target, values.source, settings.test_from, learnt_from_both
+        ),
         corpus=config.corpus.name,
         train=sources.paths.train,
         prior_from=sources.prior_from,
-        heads_tuned_here=config.corpus.demo is True and bool(sources.ours),
+        heads_tuned_here=config.corpus.demo is True and bool(sources.project_heads),
         alike=report_facts.describe_resemblance(config, sources, work),
         unlabelled_test=unlabelled.facts(values.validation, target, params, seed) if values.source == "test" else None,
         submissions=others,
@@ -98,19 +100,19 @@ def _run(
 
 def _warn_of_folds(outcome: BlendResult, validation: Pool, wanted: int) -> None:
     """Say where there are fewer people or videos than folds were asked for."""
-    crossed = outcome.ways[TUNED].crossed
+    crossed = outcome.ways[TUNED_WAY].cross_fit
     if crossed is not None and len(crossed.folds) < wanted:
         what = "validation videos" if validation.people is None else "people in validation"
         print(f"only {len(crossed.folds)} {what}: cross-fitted in as many folds", file=sys.stderr)
 
 
-def search_shared(validation: Pool, sources: BlendInputs, out: Path, options: SearchOptions) -> SearchResult:
+def search_shared_study(validation: Pool, sources: BlendInputs, out: Path, options: SearchOptions) -> SearchResult:
     """The search with other processes: those started here, and whoever else shares the storage."""
     task, settings, facts = sources.task.name, sources.settings, provenance.shared_facts(sources)
     where = shared_study.SharedStorage(options.storage, out / "study.db", options.study, facts)
     total = search.count(validation, settings, settings.trials)
     with progress(f"blend {task}: search, {options.workers} processes", total, "trials") as bar:
-        return shared_search.run_shared(
+        return shared_search.run_shared_search(
             validation, settings, settings.trials, sources.seed, where, options.workers, options.until(), bar.advance
         )
 
@@ -150,8 +152,8 @@ def _write_alternatives(
     alternatives.clear(out)
     if count == 1:
         return None
-    written = alternatives.write(out, _entries(values, target, outcome), count, values.listed, sources.prior)
-    if values.both is None and values.source == "test":
+    written = alternatives.write(out, _entries(values, target, outcome), count, values.test_list, sources.prior)
+    if values.trainval is None and values.source == "test":
         text = "train_val: no head has learnt from train and validation (refit_val = true makes them)"
         written["left_out"].insert(0, text)
     return written
@@ -160,8 +162,8 @@ def _write_alternatives(
 def _entries(values: LoadedPools, target: Pool, outcome: BlendResult) -> list[Candidate]:
     """What could be submitted, the most promising first; the last ones stand in for such as equal another."""
     what = {
-        CROSS_FITTED: "the average of what the folds find, its parts chosen by held-out score",
-        TUNED: "the blend that scores best on the validation videos",
+        CROSS_FIT: "the average of what the folds find, its parts chosen by held-out score",
+        TUNED_WAY: "the blend that scores best on the validation videos",
     }
     names = sorted(outcome.ways, key=lambda name: name != outcome.select)  # the chosen one first
     ranked = outcome.rank()
@@ -170,12 +172,12 @@ def _entries(values: LoadedPools, target: Pool, outcome: BlendResult) -> list[Ca
     all_of = [
         *(Candidate(name, what[name], outcome.ways[name].params, target) for name in names),
         Candidate("best_head", best, alone[ranked[0]], target),
-        Candidate(EQUAL, "equal weights, with smoothing of their own", alone[EQUAL], target),
+        Candidate(EQUAL_WAY, "equal weights, with smoothing of their own", alone[EQUAL_WAY], target),
     ]
-    if values.both is not None:
-        heads = ", ".join(values.learnt_from_both)
+    if values.trainval is not None:
+        heads = ", ".join(values.trainval_heads)
         text = f"the main blend on heads that have learnt from train and validation ({heads})"
-        all_of.append(Candidate("train_val", text, outcome.chosen.params, values.both, "train+val"))
+        all_of.append(Candidate("train_val", text, outcome.selected_blend.params, values.trainval, "train+val"))
     if (trial := outcome.search.best_start("greedy")) is not None:
         greedy = search.params(values.validation, trial.weights, trial.kernel, trial.k)
         all_of.append(Candidate("greedy", "greedy selection of heads (Caruana), tuned on validation", greedy, target))
@@ -196,5 +198,5 @@ def _score_on_test(
     name = sources.task.within or sources.task.name
     truth = extract_run.embedded_corpus(config).paths(extract_run.corpus_folder(work))["truth"][name]
     for entry in (others or {"files": []})["files"]:
-        entry["test"] = final_score(out / entry["file"], values.listed, truth, sources.task)["score"]
-    return final_score(out / "submission.txt", values.listed, truth, sources.task)
+        entry["test"] = final_score(out / entry["file"], values.test_list, truth, sources.task)["score"]
+    return final_score(out / "submission.txt", values.test_list, truth, sources.task)

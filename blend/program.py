@@ -18,7 +18,7 @@ class Command:
 
     module: str
     about: str
-    hidden: bool = False
+    is_hidden: bool = False
 
 
 COMMANDS = {
@@ -37,11 +37,13 @@ COMMANDS = {
     "import": Command("extract.tabular", "Tables of other programs (OpenFace, py-feat, ...) -> features."),
     "enlarge": Command("extract.enlarge", "Super-resolution of face crops, before a network sees them."),
     "export": Command("extract.export", "Features -> one table for other programs."),
-    "splits": Command("blend.studies.splits", "Random splits by person: what was promised and reached.", hidden=True),
-    "simulate": Command("blend.studies.simulate", "What estimates are worth on made videos.", hidden=True),
-    "bench-extract": Command("extract.bench", "Speed and memory of extraction.", hidden=True),
-    "bench-heads": Command("heads.bench", "Speed and memory of the heads.", hidden=True),
-    "bench-blend": Command("blend.bench", "Speed and memory of the blend.", hidden=True),
+    "splits": Command(
+        "blend.studies.splits", "Random splits by person: what was promised and reached.", is_hidden=True
+    ),
+    "simulate": Command("blend.studies.simulate", "What estimates are worth on made videos.", is_hidden=True),
+    "bench-extract": Command("extract.bench", "Speed and memory of extraction.", is_hidden=True),
+    "bench-heads": Command("heads.bench", "Speed and memory of the heads.", is_hidden=True),
+    "bench-blend": Command("blend.bench", "Speed and memory of the blend.", is_hidden=True),
 }
 EXAMPLES = """\b
 Examples:
@@ -86,7 +88,7 @@ class Commands(typer.core.TyperGroup):
     def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
         """The list of commands that people need, from their lines here."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, command.about) for name, command in COMMANDS.items() if not command.hidden])
+            formatter.write_dl([(name, command.about) for name, command in COMMANDS.items() if not command.is_hidden])
 
 
 app = typer.Typer(cls=Commands, epilog=EXAMPLES, rich_markup_mode=None, pretty_exceptions_enable=False)

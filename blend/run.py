@@ -20,7 +20,7 @@ import typer
 
 from blend import dry_run as plans
 from blend import multitask, single_task
-from blend.config import ONE_PROCESS, Config, RunRequest, SearchOptions
+from blend.config import SINGLE_PROCESS, Config, RunRequest, SearchOptions
 from blend.pool import external
 from blend.report.run_report import RunReport
 from blend.report.schema import MultitaskReport, Report
@@ -43,7 +43,7 @@ def main(
     heads: list[str] | None = None,
     predictions: dict[str, Path] | None = None,
     submissions: int = 1,
-    options: SearchOptions = ONE_PROCESS,
+    options: SearchOptions = SINGLE_PROCESS,
 ) -> Report | MultitaskReport:
     """Blend the heads of a task; returns the report. Whatever upstream step is missing or out of date runs first.
 
@@ -53,7 +53,7 @@ def main(
     the same predictions, annotations, settings and seed is not touched. For "mtl" that is done for each of its parts,
     "mtl/va" and so on (blend.multitask). Raises InputError for bad input.
     """
-    config = names.add_learnt(config, work)
+    config = names.add_learnt_networks(config, work)
     asked = RunRequest(task, work, seed, heads, predictions or {}, submissions, options)
     if task == MTL:
         with steps("blend mtl", tuple(SUBTASKS)):
@@ -66,7 +66,7 @@ def main(
     return report
 
 
-ALL = "all"
+ALL_TASKS = "all"
 """A value of --task."""
 
 
@@ -99,10 +99,10 @@ class RunModule(ModuleType):
         none), `predictions` folders of other people's by name; up to five different `submissions` are written.
 
         A run that is finished is only read; one that was ended goes on. Raises InputError, with one line of what is
-        wrong and what to do, and extract.runtime.errors.Failed where the machine is too small: never SystemExit.
+        wrong and what to do, and extract.runtime.errors.WorkError where the machine is too small: never SystemExit.
         """
-        if task == ALL:
-            raise InputError(f"task {ALL!r}: a report is of one task; call run for each of {', '.join(TASKS)}")
+        if task == ALL_TASKS:
+            raise InputError(f"task {ALL_TASKS!r}: a report is of one task; call run for each of {', '.join(TASKS)}")
         _check_arguments(seed, submissions, heads, predictions, overrides)
         split_task(task)
         settings = _read_config(config, overrides or {})
@@ -179,7 +179,7 @@ python -m blend.run --task au --config mine.toml --workers 4 --storage postgresq
 
 def command(
     task: Annotated[
-        str, typer.Option(help=f"One of {', '.join(NAMES)}; {ALL}: each that the corpus has annotations of.")
+        str, typer.Option(help=f"One of {', '.join(NAMES)}; {ALL_TASKS}: each that the corpus has annotations of.")
     ],
     config: cli.ConfigFile = extract_config.DEFAULT,
     work: cli.Work = None,
@@ -207,7 +207,7 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what is missing and how long it takes here, and end.")
     ] = False,
-    where: session.Where = cluster.LOCAL,
+    place: session.ClusterOption = cluster.LOCAL,
     as_json: cli.AsJson = False,
 ) -> None:
     """Turn frames and annotations into a checked submission and a report."""
@@ -217,8 +217,10 @@ def command(
         settings = extract_config.load(Config, config, overrides)
         _check_storage(storage)  # not after hours
         folder = work or Path("runs") / settings.corpus.name
-        if task == ALL and (given or study or names):
-            raise InputError(f"--task {ALL}: heads, predictions, studies are of one task; give --task au, expr or va")
+        if task == ALL_TASKS and (given or study or names):
+            raise InputError(
+                f"--task {ALL_TASKS}: heads, predictions, studies are of one task; give --task au, expr or va"
+            )
         tasks = find_tasks(task, settings)
         asked: dict[str, Any] = {"heads": names, "predictions": given, "submissions": submissions}
         if dry_run:
@@ -230,12 +232,12 @@ def command(
             options = SearchOptions(workers, storage, study or f"{settings.corpus.name}/{name}/blend", timeout)
             return main(settings, name, folder, seed, **asked, options=options)
 
-        with session.use_cluster(where, settings.cluster, folder):
+        with session.use_cluster(place, settings.cluster, folder):
             reports, refused = _run_tasks(tasks, run_task, None if as_json else folder)
         if as_json and reports:
-            _print_json(reports, folder, task == ALL)
+            _print_json(reports, folder, task == ALL_TASKS)
         if refused:
-            raise InputError("; ".join(f"{n}: {e}" if task == ALL else e for n, e in refused.items()))
+            raise InputError("; ".join(f"{n}: {e}" if task == ALL_TASKS else e for n, e in refused.items()))
 
 
 def _run_tasks(
@@ -284,7 +286,7 @@ def find_tasks(task: str, config: Config) -> list[str]:
     The demo has all; its mtl is left out of `all`, as it is the same faces once more. Raises InputError for no task,
     and where there are no annotations at all.
     """
-    if task != ALL:
+    if task != ALL_TASKS:
         split_task(task)
         return [task]
     if config.corpus.demo:
@@ -292,7 +294,9 @@ def find_tasks(task: str, config: Config) -> list[str]:
     given = {name: getattr(config.corpus, name) for name in NAMES}
     results = [name for name, paths in given.items() if paths is not None and paths.val is not None]
     if not results:
-        raise InputError(f"--task {ALL}: the config names no validation annotations: give corpus.au.val or the like")
+        raise InputError(
+            f"--task {ALL_TASKS}: the config names no validation annotations: give corpus.au.val or the like"
+        )
     return results
 
 

@@ -43,7 +43,11 @@ def _run_once(config: Config, asked: RunRequest) -> Report | None:
 
     step("extract")
     with ExitStack() as hold:  # what is hashed of the heads is what is read, however long the wait for `out` is
-        with _prepare_ahead(config, asked.task, asked.work) if blend_inputs.with_ours(config, asked) else nullcontext():
+        with (
+            _prepare_ahead(config, asked.task, asked.work)
+            if blend_inputs.uses_project_heads(config, asked)
+            else nullcontext()
+        ):
             config, sources = blend_inputs.prepare_inputs(config, asked, hold)
         sources, values = provenance.read_steady(sources, is_done)
     step("blend")
@@ -51,7 +55,7 @@ def _run_once(config: Config, asked: RunRequest) -> Report | None:
         from blend import pipeline
 
         # not holding the folder: another may help from there
-        pipeline.search_shared(values.validation, sources, out, asked.options)
+        pipeline.search_shared_study(values.validation, sources, out, asked.options)
     facts = facts_of(sources, asked)
     mark = run_folder.fingerprint(facts)
     with run_folder.hold_folder(out):

@@ -27,7 +27,7 @@ from extract.networks import registry
 from extract.runtime import errors, process
 from extract.runtime.progress import progress
 
-MOST, LEAST = 20_000, 1_000
+MAX_FRAMES, MIN_FRAMES = 20_000, 1_000
 """Frames of a job: minutes at most, so that little is lost with a worker, and much longer than a process's start."""
 JOBS_PER_SLOT = 4
 """So many jobs for each that can run at a time, so that all end at about the same time."""
@@ -80,7 +80,7 @@ def run(cluster: Cluster, config: Config, parts: Sequence[Part]) -> None:
 
 def divide_videos(sizes: list[int], slots: int) -> list[list[int]]:
     """Indices of videos in jobs of about the same size, their order kept; a video is never divided."""
-    most = min(MOST, max(LEAST, sum(sizes) // (JOBS_PER_SLOT * slots)))
+    most = min(MAX_FRAMES, max(MIN_FRAMES, sum(sizes) // (JOBS_PER_SLOT * slots)))
     results: list[list[int]] = []
     full = 0
     for i, size in enumerate(sizes):
@@ -106,7 +106,7 @@ def _job(cluster: Cluster, settings: dict[str, Any], part: Part, name: str, valu
     told: dict[str, Any] = {"config": settings, "network": part.name, "work": str(part.work.resolve())}
     told["corpus"] = part.version
     if isinstance(part, feature_step.NetworkStep):
-        chosen = [job.frames.names if job.frames.chosen else None for job in values]
+        chosen = [job.frames.names if job.frames.is_subset else None for job in values]
         told["seen"] = [[job.video, _full(job.folder), names] for job, names in zip(values, chosen, strict=True)]
     else:
         told["heard"] = [[job.video, _full(job.file), job.frames, _full(job.pictures)] for job in values]

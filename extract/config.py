@@ -357,24 +357,27 @@ def _overridden(kind: type[C], raw: dict[str, Any], path: str, overrides: list[s
 S = TypeVar("S")
 
 
-def describe_place(loc: tuple[str, ...], where: Path | str, overrides: Sequence[str]) -> str:
-    """What set the key at `loc`: the last `--set` of it, or of a part of it, else `where`."""
+def describe_place(loc: tuple[str, ...], source: Path | str, overrides: Sequence[str]) -> str:
+    """What set the key at `loc`: the last `--set` of it, or of a part of it, else `source`."""
     for override in reversed(overrides):
         keys = tuple(override.partition("=")[0].strip().split("."))
         said = f"--set {override!r}"
         if loc[: len(keys)] == keys:
             return said
         if keys[: len(loc)] == loc:
-            return f"{where} with {said}"
-    return str(where)
+            return f"{source} with {said}"
+    return str(source)
 
 
 def check(
-    kind: type[S], raw: dict[str, Any], where: Path | str | Callable[[tuple[str, ...]], str], strict: bool | None = None
+    kind: type[S],
+    raw: dict[str, Any],
+    source: Path | str | Callable[[tuple[str, ...]], str],
+    strict: bool | None = None,
 ) -> S:
     """Validate a table as `kind`, a model or a TypedDict.
 
-    Raises InputError with the first problem, behind `where`, which may hang on the key. `strict`: no text stands for a
+    Raises InputError with the first problem, behind `source`, which may hang on the key. `strict`: no text stands for a
     number (None: as the model says).
     """
     try:
@@ -382,20 +385,20 @@ def check(
     except ValidationError as error:
         first = error.errors()[0]
         loc = tuple(str(part) for part in first["loc"])
-        key, where = ".".join(loc), where(loc) if callable(where) else str(where)
+        key, source = ".".join(loc), source(loc) if callable(source) else str(source)
         if first["type"] == "extra_forbidden":
             model = _model_at(kind, first["loc"][:-1])
             known = sorted({*model.model_fields, *getattr(model, "passes", ())})
             hint = did_you_mean(loc[-1], known)
-            raise InputError(f"{where}: unknown key {key!r}; known keys there: {', '.join(known)}{hint}") from None
+            raise InputError(f"{source}: unknown key {key!r}; known keys there: {', '.join(known)}{hint}") from None
         if first["type"] == "missing":
-            raise InputError(f"{where}: key {key!r} is missing") from None
+            raise InputError(f"{source}: key {key!r} is missing") from None
         result, hint = repr(first["input"]), ""
         if first["type"] == "list_type" and isinstance(first["input"], str):
             each = [part.strip() for part in first["input"].strip("[]").split(",")]
             hint = f"; expected a list, as in {key}={json.dumps(each, ensure_ascii=False)}"
-            hint += " (in single quotes on a command line)" if where.startswith("--set") else ""
-        raise InputError(f"{where}: key {key!r}: {first['msg']}; found {result}{hint}") from None
+            hint += " (in single quotes on a command line)" if source.startswith("--set") else ""
+        raise InputError(f"{source}: key {key!r}: {first['msg']}; found {result}{hint}") from None
 
 
 def _model_at(kind: Any, loc: tuple[int | str, ...]) -> Any:

@@ -44,7 +44,7 @@ OUT = "_out"
 """What Real-ESRGAN's program puts behind the names of its results."""
 QUALITY = 95
 MOST_SIZES = 20
-MOST_NAMED = 5
+MAX_NAMES = 5
 LARGEST = 1.5
 """A network of pictures between 0 and 1 hardly passes this; one of pictures from 0 to 255 does."""
 
@@ -149,13 +149,13 @@ def _is_made(out: Path, picture: str) -> tuple[bool, bool]:
 
 
 Pixels = NDArray[np.uint8]
-Done = Callable[[NDArray[np.uint8]], None]
+OnPicture = Callable[[NDArray[np.uint8]], None]
 
 
 class Lanczos:
     """Leaves pictures as they are: what follows scales them."""
 
-    def submit(self, pixels: Pixels, done: Done) -> None:
+    def submit(self, pixels: Pixels, done: OnPicture) -> None:
         """Give back a picture [H, W, 3]."""
         done(pixels)
 
@@ -170,7 +170,7 @@ class ByNetwork:
         self.path, self.output, self.kind = path, output, engine
         self._sizes: dict[int, Any] = {}
 
-    def submit(self, pixels: Pixels, done: Done) -> None:
+    def submit(self, pixels: Pixels, done: OnPicture) -> None:
         """Enlarge a picture [H, H, 3]; `done` gets it as uint8 [s H, s H, 3], on any thread.
 
         Raises UnreadablePicture for one that is not square, InputError where the network gives no larger picture.
@@ -345,7 +345,7 @@ def command(
                 corpus = settings.corpus
                 task = next(name for name in configs.CHALLENGES if getattr(corpus, name) in corpus.stills)
                 print(f"to learn from them: --set corpus.{task}.train={report.folder.absolute()}")
-        for picture, why in [*report.failures.items()][:MOST_NAMED]:
+        for picture, why in [*report.failures.items()][:MAX_NAMES]:
             warn(f"{printable(str(source / picture))}: {why}; left out")
         if report.failures:
             print(f"{len(report.failures)} pictures were left out: {report.folder / FAILURES}", file=sys.stderr)

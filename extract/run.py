@@ -37,7 +37,7 @@ def main(config: C, work: Path, *, redo: bool = False, engines: EngineCache | No
     listed in `<work>/features/<network>/failures.json`. Raises InputError for frames, networks or a store that cannot
     be used; videos finished before that stay.
     """
-    config = names.add_learnt(config, work)
+    config = names.add_learnt_networks(config, work)
     # minutes of rendering must not end at a typo
     weights.fetch_missing(check_networks(config, work), config.features.weights)
     if config.corpus.demo:
@@ -170,7 +170,7 @@ def _render(config: Config, work: Path, sound: bool, on_videos: Callable[[], Non
 
             def on_progress(done: int, total: int) -> None:
                 bar.total = total
-                bar.advance(done - bar.done)
+                bar.advance(done - bar.count)
                 if next(calls) % VIDEOS_AT_A_TIME == VIDEOS_AT_A_TIME - 1 and done < total:
                     on_videos()
 
@@ -206,7 +206,7 @@ def command(
     ] = 1,
     size: Annotated[int, typer.Option(help="With --videos: edge of the crops in pixels.", min=16, max=1024)] = 112,
     list_networks: Annotated[bool, typer.Option("--list-networks", help="Print the known networks and end.")] = False,
-    where: session.Where = cluster.LOCAL,
+    place: session.ClusterOption = cluster.LOCAL,
     as_json: cli.AsJson = False,
 ) -> None:
     """Turn face crops into features: logits, valence/arousal and embeddings of frozen networks."""
@@ -226,7 +226,7 @@ def command(
             (listing.print_json if as_json else listing.print_networks)(settings)
             return
         folder = work or Path("runs") / settings.corpus.name
-        with session.use_cluster(where, settings.cluster, folder):
+        with session.use_cluster(place, settings.cluster, folder):
             settings = main(settings, folder, redo=redo)
         _refuse_without_features(settings, folder)
         made = {name: folder / "features" / name for name in settings.features.networks}

@@ -90,7 +90,7 @@ def name_head(entry: str) -> str:
     return path.stem if entry.endswith(".toml") else entry
 
 
-RESERVED = ("equal", "greedy", "searched", "submitted")
+RESERVED_NAMES = ("equal", "greedy", "searched", "submitted")
 """Rows of the report that are no heads."""
 
 
@@ -164,12 +164,12 @@ def plan(config: Config, task: str, work: Path, asked: Collection[str] = ()) -> 
     for name, settings in heads:
         usable = has
         if settings.family == "pretrained" and not isinstance(settings.networks, list):
-            from heads.families import pretrained
+            from heads.families import pretrained_head
 
-            usable = pretrained.find_usable(has, task, work)
+            usable = pretrained_head.find_usable(has, task, work)
         for spec in plan_specs(name, settings, usable):
             file_names.check("head", spec.name, f"config: heads.{task}.use")
-            if spec.name in RESERVED:
+            if spec.name in RESERVED_NAMES:
                 raise InputError(f"config: heads.{task}.use: no head may be called {spec.name!r}; rename its file")
             if all(source.optional for source in spec.sources):
                 raise InputError(f"config: head {spec.name!r}: all of its networks are optional; one must not be")

@@ -23,12 +23,12 @@ from heads.config import Config, Spec
 from heads.data import feature_file, people, splits, table
 
 Annotations = dict[str, dict[str, Annotation]]
-Listed = dict[str, NDArray[np.int32]]
-Named = dict[str, tuple[Path, list[str]]]
+ListedFrames = dict[str, NDArray[np.int32]]
+VideosOfPart = dict[str, tuple[Path, list[str]]]
 """Part -> where it was read from, and its videos, sorted."""
 
 
-def read(config: Config, task: Task, learning: bool = True) -> tuple[Annotations, Listed]:
+def read(config: Config, task: Task, learning: bool = True) -> tuple[Annotations, ListedFrames]:
     """Annotations of "train" and "val" by video, and the listed test frames by video (empty without a list). Where
     nothing is learnt, "train" may be missing.
 
@@ -65,7 +65,7 @@ def read(config: Config, task: Task, learning: bool = True) -> tuple[Annotations
     return annotations, listed.videos if listed else {}
 
 
-def _apart(parts: dict[str, tuple[Path, dict[str, Annotation]]], listed: test_list.TestList | None) -> Named:
+def _apart(parts: dict[str, tuple[Path, dict[str, Annotation]]], listed: test_list.TestList | None) -> VideosOfPart:
     """Refuse a video that is in two parts: its score would be of what was learnt, not of new videos. Returns the parts'
     places and videos, the test list's among them.
     """
@@ -88,7 +88,7 @@ def _apart(parts: dict[str, tuple[Path, dict[str, Annotation]]], listed: test_li
     return named
 
 
-def _warn_of_people(named: Named, person_of: dict[str, str]) -> None:
+def _warn_of_people(named: VideosOfPart, person_of: dict[str, str]) -> None:
     """One line for every two parts that have a person in common: a head may know the face."""
     first: dict[str, dict[str, str]] = {}
     for part, (_, videos) in named.items():
@@ -105,7 +105,7 @@ def _warn_of_people(named: Named, person_of: dict[str, str]) -> None:
             )
 
 
-def _warn_of_sides(named: Named) -> None:
+def _warn_of_sides(named: VideosOfPart) -> None:
     """One line for the recordings of which one side is in another part than the other: a head may know their sound."""
     everybody = {video for _, videos in named.values() for video in videos}
     sides: dict[str, dict[str, str]] = {}

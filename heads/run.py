@@ -68,13 +68,13 @@ def main(
         specs = _choose(config, facts, work, only, option)
         jobs = _list_outdated(config, facts, work, seed, specs, *early)
         _keep_prior(work / "heads" / facts.place / "prior.json", prior(early[0]["train"], facts))
-        processes.run_all(jobs, f"heads {facts.place}")
+        processes.run_jobs(jobs, f"heads {facts.place}")
         return {spec.name: head_folder(work, facts.place, spec.name) for spec in specs}
 
 
 def check_early(
     config: Config, task: str, only: list[str] | None = None, option: str = "--head"
-) -> tuple[corpus_checks.Annotations, corpus_checks.Listed, head_inputs.Hashes] | None:
+) -> tuple[corpus_checks.Annotations, corpus_checks.ListedFrames, head_inputs.Hashes] | None:
     """What hours of extraction must not end at: an unknown head, a corpus without the task, annotations that cannot be
     read. Returns these as read, or None of the embedded corpus. Raises InputError.
     """
@@ -89,7 +89,9 @@ def check_early(
     return None if config.corpus.demo else head_inputs.read(config, facts)
 
 
-def list_outdated(config: Config, task: str, work: Path, seed: int, only: list[str] | None = None) -> dict[str, bool]:
+def list_outdated_heads(
+    config: Config, task: str, work: Path, seed: int, only: list[str] | None = None
+) -> dict[str, bool]:
     """Head -> whether it is missing or out of date once all features are there. Raises InputError as `main`."""
     facts = find(task)
     specs = _choose(config, facts, work, only, "--heads")
@@ -113,7 +115,7 @@ def _list_outdated(
     seed: int,
     specs: list[Spec],
     annotations: corpus_checks.Annotations,
-    listed: corpus_checks.Listed,
+    listed: corpus_checks.ListedFrames,
     hashes: head_inputs.Hashes,
 ) -> list[Job]:
     """The heads that are missing or out of date. Raises InputError for annotations that do not fit the features."""
@@ -235,7 +237,7 @@ def command(
     overrides: cli.Overrides = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same predictions.", min=0, max=cli.MOST_SEED)] = 0,
     head: Annotated[list[str] | None, typer.Option(help="Train only this head; can be repeated.")] = None,
-    where: session.Where = cluster.LOCAL,
+    place: session.ClusterOption = cluster.LOCAL,
     as_json: cli.AsJson = False,
 ) -> None:
     """Train the heads of a task and predict validation and test."""
@@ -243,7 +245,7 @@ def command(
         parts = split_task(task)
         settings = extract_config.load(Config, config, overrides)
         folder = work or Path("runs") / settings.corpus.name
-        with session.use_cluster(where, settings.cluster, folder):
+        with session.use_cluster(place, settings.cluster, folder):
             done = {part: main(settings, part, folder, seed, head) for part in parts}
         if as_json:
             print(json.dumps({part: _facts(folders) for part, folders in done.items()}, indent=2, allow_nan=False))

@@ -76,9 +76,9 @@ def is_leaf(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and value[0] == MARK
 
 
-def leaves(raw: Mapping[str, Any], where: Path | str) -> tuple[Leaf, ...]:
+def leaves(raw: Mapping[str, Any], source: Path | str) -> tuple[Leaf, ...]:
     """The leaves of a table, in its order. Raises InputError, naming the key, for a kind or bounds that are none."""
-    return tuple(_leaf(key, value, where) for key, value in _walk(raw, "") if is_leaf(value))
+    return tuple(_leaf(key, value, source) for key, value in _walk(raw, "") if is_leaf(value))
 
 
 def first_leaf(raw: Mapping[str, Any]) -> str | None:

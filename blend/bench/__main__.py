@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from extract.runtime import cli, errors, run_folder
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 from extract.runtime.process import python_path
 from heads.abaw.tasks import TASKS
 
@@ -61,7 +61,7 @@ def _child(job: dict[str, Any]) -> dict[str, Any]:
     if said := [line for line in ended.stderr.splitlines() if line.startswith("error: ")]:
         raise InputError(said[-1].removeprefix("error: "))
     if ended.returncode:
-        raise Failed(f"bench {job['part']} ended with exit code {ended.returncode}: {ended.stderr[-1500:]}")
+        raise WorkError(f"bench {job['part']} ended with exit code {ended.returncode}: {ended.stderr[-1500:]}")
     results: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     return results
 

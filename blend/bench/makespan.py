@@ -22,7 +22,7 @@ PIECES = 8
 """In so many a job works: how busy its node is counts from piece to piece. The first piece's pictures are waited for,
 the others are read while it works.
 """
-SECONDS_UNTIL_NOTICED = 30.0
+SECONDS_UNTIL_NOTICE = 30.0
 """A lost worker is missed by its heartbeats: this long after it is gone, its jobs are given to others."""
 
 
@@ -85,7 +85,7 @@ class Makespan:
     """From the start until the last job has ended."""
     stages: dict[str, float] = field(default_factory=dict)
     """Seconds of each stage."""
-    lost: int = 0
+    lost_jobs: int = 0
     """Jobs that a failing node took along, and that began again."""
 
 
@@ -153,7 +153,7 @@ class _Cluster:
 
     def _give_back(self, task: Task) -> Generator[simpy.Event, Any, None]:
         """Put a lost job at the head of the queue when it is missed, and wake the slots that wait."""
-        yield self.clock.timeout(SECONDS_UNTIL_NOTICED)
+        yield self.clock.timeout(SECONDS_UNTIL_NOTICE)
         self.queue.appendleft(task)
         wake, self.wake = self.wake, self.clock.event()
         wake.succeed()

@@ -27,7 +27,7 @@ from blend.search import search as searching
 from blend.search.journal import TrialJournal
 from blend.submission import write as submission
 from extract.runtime import errors
-from extract.runtime.memory import most_resident
+from extract.runtime.memory import measure_peak
 from extract.runtime.run_folder import file_hash, write_json
 from heads.abaw import test_list
 from heads.abaw.tasks import TASKS
@@ -68,7 +68,7 @@ def trial(task: str, table: Path | None, scale: float, rounds: int, seed: int) -
         took["reference"].append(1000 * seconds)
     ms = {name: statistics.median(values) for name, values in took.items()}
     return {
-        "frames": len(pool.known.rows), "timeline": int(pool.offsets[-1]), "videos": len(pool.videos),
+        "frames": len(pool.known_truth.rows), "timeline": int(pool.offsets[-1]), "videos": len(pool.videos),
         "outputs": len(pool.task.outputs), "heads": len(pool.heads),
         "ms": ms["trial"], "fastest_ms": min(took["trial"]), "ms_first": ms["first"], "floor_ms": ms["floor"],
         "reference_ms": ms["reference"], "ratio_to_floor": ms["trial"] / ms["floor"],
@@ -136,7 +136,7 @@ def write(table: Path | None, scale: float, rounds: int, seed: int) -> dict[str,
 
 def peak() -> float:
     """The most memory that this process has had so far, in GB."""
-    return most_resident() / 1e9
+    return measure_peak() / 1e9
 
 
 def _ms(call: Callable[..., object], *arguments: Any) -> float:

@@ -21,10 +21,10 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from blend.predict import trained
-from blend.predict.trained import MODEL
+from blend.predict import trained_blends
+from blend.predict.trained_blends import MODEL
 from extract.runtime import cli, errors, run_folder
-from extract.runtime.errors import Failed
+from extract.runtime.errors import WorkError
 from extract.runtime.memory import Peak
 from extract.runtime.process import python_path
 
@@ -38,7 +38,7 @@ VIDEO = "demo-01"
 def main(blends: list[Path], minutes: float, detector: Path | None) -> dict[str, Any]:
     """Make the video, predict it in a process of its own, look at its memory. Returns figures: frames, seconds, the
     peak in 10^9 bytes, the sizes of what came out in bytes, and the part of the time that hashing the models takes.
-    Raises Failed where predicting fails.
+    Raises WorkError where predicting fails.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -52,7 +52,7 @@ def main(blends: list[Path], minutes: float, detector: Path | None) -> dict[str,
             done = subprocess.run(command, env=os.environ | python_path(), stdout=subprocess.PIPE, text=True)
         seconds = time.monotonic() - began
         if done.returncode:
-            raise Failed(f"blend.predict ended with exit code {done.returncode}")
+            raise WorkError(f"blend.predict ended with exit code {done.returncode}")
         [said] = json.loads(done.stdout)["videos"]
         sizes = {kind: Path(path).stat().st_size for kind, path in said["files"].items()}
         faces = said["faces"][0]["frames"]
@@ -62,7 +62,7 @@ def main(blends: list[Path], minutes: float, detector: Path | None) -> dict[str,
 
 def _checking(blends: list[Path]) -> float:
     """Seconds of hashing the models of the blends' heads, before they are read and after."""
-    models = [folder / MODEL for item in trained.find(blends) for folder in item.heads.values()]
+    models = [folder / MODEL for item in trained_blends.find(blends) for folder in item.heads.values()]
     began = time.perf_counter()
     for model in (*models, *models):
         run_folder.damage(model, beside=False)

@@ -48,14 +48,14 @@ def main(task: str, table: Path | None, scale: float, seed: int, out: Path | Non
         folder = Path(name)
         train = _annotations(folder / "train", task, scale, seed)
         _pictures(folder / "frames", pool)
-        before = memory.most_resident() / 1e9
+        before = memory.measure_peak() / 1e9
         seconds, page = _report(pool, outcome, settings, seed, train, folder / "frames")
         path = out or folder / "report.html"
         run_folder.write_text(path, page)
         opens = _opens(path)
     return {
-        "task": task, "frames": len(pool.known.rows), "videos": len(pool.videos), **seconds,
-        "seconds": sum(seconds.values()), "gigabytes_before": before, "gigabytes": memory.most_resident() / 1e9,
+        "task": task, "frames": len(pool.known_truth.rows), "videos": len(pool.videos), **seconds,
+        "seconds": sum(seconds.values()), "gigabytes_before": before, "gigabytes": memory.measure_peak() / 1e9,
         "megabytes": len(page.encode()) / 1e6, "opens": opens,
     }  # fmt: skip
 

@@ -49,7 +49,7 @@ class Rates:
 
 
 def measure_rates(folder: Path, network: str, seed: int) -> Rates:
-    """Time jobs of one worker, and of two side by side. Raises Failed where a run fails."""
+    """Time jobs of one worker, and of two side by side. Raises WorkError where a run fails."""
     tiny = run_workers(folder / "tiny", [TINY], 1, network, seed)
     lengths = [CALIBRATION] * JOBS
     alone = run_workers(folder / "alone", lengths, 1, network, seed)
@@ -128,7 +128,7 @@ def predict_makespans(
             | {name: seconds / 3600 for name, seconds in smooth.stages.items()}
             | {"hours": hours, "longest_video": max(lengths) * rates.frame * rates.slowdown / 3600}
             | {"troubled": statistics.mean(run.seconds for run in troubled) / 3600}
-            | {"lost": statistics.mean(run.lost for run in troubled), "core_hours": hours * nodes * cores}
+            | {"lost": statistics.mean(run.lost_jobs for run in troubled), "core_hours": hours * nodes * cores}
         )
     return rows
 
@@ -142,7 +142,7 @@ def main(
     cores: int,
     disk: float,
 ) -> dict[str, Any]:
-    """Measure, check the simulation against real workers, and foretell. Raises Failed where a run fails."""
+    """Measure, check the simulation against real workers, and foretell. Raises WorkError where a run fails."""
     if importlib.util.find_spec("simpy") is None:
         raise errors.InputError("the simulation needs simpy: pip install 'affect-heads[bench]'")
     with tempfile.TemporaryDirectory() as name:

@@ -23,9 +23,9 @@ FINE = 1 << 20
 """Multiplying a float32 by a power of two is exact, so `_code` keeps the order of the scores."""
 FINER = 1 << 10
 """Bins in which an open span is counted again."""
-SORTED = 256
+SORT_LIMIT = 256
 """So few scores are sorted at once: faster than counting them again."""
-ONE, ONES, TOP = np.uint64(1), np.uint64(0x0101010101010101), np.uint64(56)
+BIT, BITS, TOP_SHIFT = np.uint64(1), np.uint64(0x0101010101010101), np.uint64(56)
 TILE = 64
 """Frames whose bins are found at a time."""
 
@@ -191,10 +191,10 @@ def _gather(scores, labels, offsets, videos, spans, values, known, at):  # type:
             for j in places[:groups]:
                 left = eights[j]
                 while left:
-                    below = (left & (~left + ONE)) - ONE  # all bits below the lowest that is set: the first flag of
+                    below = (left & (~left + BIT)) - BIT  # all bits below the lowest that is set: the first flag of
                     # those that are left, where numbers begin with their lowest byte, as on x86 and ARM
-                    i = 8 * j + np.int64(((below & ONES) * ONES) >> TOP)
-                    left &= left - ONE
+                    i = 8 * j + np.int64(((below & BITS) * BITS) >> TOP_SHIFT)
+                    left &= left - BIT
                     if labels[a + i] < ABSENT:
                         c = unit[i]
                         values[at[c]], known[at[c]] = scores[a + i], labels[a + i]
@@ -219,7 +219,7 @@ def _inside(values, labels, begin, end, spans, above, reached, lowest, c):  # ty
     what is still open.
     """
     first, last = spans[c, 0], spans[c, 1]
-    if end - begin > SORTED:
+    if end - begin > SORT_LIMIT:
         shift = 0
         while (last - first) >> shift > FINER:
             shift += 1

@@ -41,6 +41,6 @@ def draw(task: str, table: Table, draws: int, seed: int, keep: bool = False) -> 
     return np.where(lost, 0, parts).sum(-1) / np.maximum((~lost).sum(-1), 1)
 
 
-def number_or_none(value: float) -> float | None:
+def encode_number(value: float) -> float | None:
     """JSON knows no NaN: a score that is not defined is None."""
     return float(value) if np.isfinite(value) else None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.calibrate import video_counts
-from blend.calibrate.video_counts import number_or_none
+from blend.calibrate.video_counts import encode_number
 from blend.config import BlendSettings
 from blend.crossfit import interval
 from blend.crossfit.fold_process import FoldProcess, fold_trials, search_fold
@@ -34,7 +34,7 @@ class CrossFit:
     params: tuple[Params, ...]
     scores: tuple[float | None, ...]
     """The official score of each fold alone; None where it is not defined."""
-    pooled: float | None
+    pooled_score: float | None
     """The official score over the held-out decisions of all videos together."""
     interval: tuple[float, float] | None
     """95 % for the score of a test set of as many videos, or people; see `blend.crossfit.interval`."""
@@ -92,11 +92,11 @@ def evaluate(
     for part, params in zip(parts, result, strict=True):
         own = combine.combine(part, params)
         pieces.append(own)
-        scores.append(number_or_none(part.score(own)) if len(part.known.rows) else None)
+        scores.append(encode_number(part.score(own)) if len(part.known_truth.rows) else None)
     decided = np.empty((pool.scores.shape[1], *pieces[0].shape[1:]), pieces[0].dtype)
     for held, own in zip(folds, pieces, strict=True):
         decided[pool.rows_of(held)] = own
-    pooled = number_or_none(pool.score(decided))
+    pooled = encode_number(pool.score(decided))
     table, frames = by_group(pool, count_decisions(pool, decided))
     draw_seed = search.derive(seed, "interval")
     bounds = interval.interval(pool.task.name, table, frames, pooled, settings.draws, draw_seed, test_groups)
@@ -112,7 +112,7 @@ def by_group(pool: Pool, table: video_counts.Table) -> tuple[video_counts.Table,
 
 def count_decisions(pool: Pool, decided: NDArray[np.generic]) -> video_counts.Table:
     """Per-video counts of decisions on all T frames."""
-    truth = pool.known
+    truth = pool.known_truth
     return pool.blend_task.count(truth.values, decided[truth.rows], pool.video_of, len(pool.videos))
 
 
@@ -127,6 +127,6 @@ def split(pool: Pool, folds: int, seed: int) -> list[list[int]]:
 
 def _content(pool: Pool) -> NDArray[np.float64]:
     """How much of everything each video holds, [V, 1 + outputs]: frames; positives, frames or |value| sums."""
-    truth, videos = pool.known, len(pool.videos)
+    truth, videos = pool.known_truth, len(pool.videos)
     columns = [np.ones(len(truth.rows)), *np.abs(pool.task.as_columns(truth.values)).T]
     return np.stack([np.bincount(pool.video_of, weights=column, minlength=videos) for column in columns], axis=1)

@@ -17,7 +17,7 @@ from blend.decision.params import Params
 from blend.pool.pool import Pool
 from blend.search.search import SearchResult
 
-TUNED, CROSS_FITTED, EQUAL = "tuned", "cross_fitted", "equal"
+TUNED_WAY, CROSS_FIT, EQUAL_WAY = "tuned", "cross_fitted", "equal"
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class BlendResult:
     """People (or recordings) of the test set that intervals are for; None: as many as in validation."""
 
     @property
-    def chosen(self) -> SelectedBlend:
+    def selected_blend(self) -> SelectedBlend:
         """The way whose params are used."""
         return self.ways[self.select]
 
     def rank(self) -> list[str]:
         """The heads, the best alone on other videos first."""
-        alone = [head for head in self.baselines if head != EQUAL]
+        alone = [head for head in self.baselines if head != EQUAL_WAY]
         return sorted(alone, key=lambda head: (-self.baselines[head].worth, head))
 
     def distinct(self) -> list[str]:
@@ -67,7 +67,7 @@ class ResultBuilder:
         """
         self.pool, self.settings, self.seed, self.search, self.test_groups = pool, settings, seed, result, test_groups
         self.selection = Selection(pool, settings, seed, test_groups=test_groups, train=train)
-        self._selected = self.selection.select() if settings.select == CROSS_FITTED else None
+        self._selected = self.selection.select() if settings.select == CROSS_FIT else None
 
     @property
     def params(self) -> Params:
@@ -78,13 +78,13 @@ class ResultBuilder:
         """Cross-fit the search (which calls `on_trial`, and may have a helper), and see what heads are worth alone."""
         crossed = estimate.cross_fit(self.pool, self.settings, self.seed, on_trial, self.test_groups, helper)
         score = self.pool.score(combine.combine(self.pool, self.search.params))
-        tuned = SelectedBlend(self.search.params, video_counts.number_or_none(score), crossed)
+        tuned = SelectedBlend(self.search.params, video_counts.encode_number(score), crossed)
         selected = self._selected if self._selected is not None else self.selection.select()
-        ways = {CROSS_FITTED: selected, TUNED: tuned}
+        ways = {CROSS_FIT: selected, TUNED_WAY: tuned}
         return BlendResult(self.search, ways, self._baselines(), self.settings.select, self.test_groups)
 
     def _baselines(self) -> dict[str, SelectedBlend]:
         distinct, copies = self.selection.pool.heads, dict(self.search.copies)
         alone = {head: self.selection.tune_with_weights(np.eye(len(distinct))[h]) for h, head in enumerate(distinct)}
         results = {head: alone[copies.get(head, head)] for head in self.pool.heads}
-        return results | {EQUAL: self.selection.tune_with_weights(np.full(len(distinct), 1 / len(distinct)))}
+        return results | {EQUAL_WAY: self.selection.tune_with_weights(np.full(len(distinct), 1 / len(distinct)))}

@@ -21,13 +21,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.calibrate import video_counts
-from blend.calibrate.video_counts import number_or_none
+from blend.calibrate.video_counts import encode_number
 from blend.config import BlendSettings
-from blend.crossfit import folded
+from blend.crossfit import fold_pools
 from blend.crossfit.estimate import CrossFit, evaluate, split
-from blend.crossfit.folded import LeftOut
-from blend.crossfit.solvers import NONE, Candidate, Heads, Options, Solution, Solver, average, make_solver, options
-from blend.decision import combine, fixed, smooth
+from blend.crossfit.fold_pools import LeftOut
+from blend.crossfit.solvers import (
+    NO_NUMBERS,
+    Candidate,
+    Heads,
+    Options,
+    Solution,
+    Solver,
+    average,
+    make_solver,
+    options,
+)
+from blend.decision import combine, fixed_numbers, smooth
 from blend.decision.params import Params, as_weights
 from blend.pool import duplicates
 from blend.pool.pool import Pool
@@ -50,15 +60,15 @@ class SelectedBlend:
 
     params: Params
     score: float | None
-    crossed: CrossFit | None
+    cross_fit: CrossFit | None
     """None for a single annotated recording."""
-    chosen: Candidate | None = None
+    candidate: Candidate | None = None
     """What cross-fitted selection chose."""
 
     @property
     def worth(self) -> float:
         """What to rank it by: the score on held-out videos, or, where nothing can be held out, on its own."""
-        score = self.crossed.pooled if self.crossed is not None else self.score
+        score = self.cross_fit.pooled_score if self.cross_fit is not None else self.score
         return -math.inf if score is None else score
 
 
@@ -83,10 +93,10 @@ class Selection:
         self.whole, self.seed, self.task, self.test_groups = pool, seed, pool.task.name, test_groups
         self.pool, self.settings = duplicates.to_search(pool, settings)
         self.options = options(self.pool, self.settings, train is not None)
-        self.given = fixed.fixed_numbers(self.pool, self.settings)
+        self.fixed_numbers = fixed_numbers.read_fixed_numbers(self.pool, self.settings)
         self.folds = split(pool, settings.select_folds, seed) if folds is None else [list(fold) for fold in folds]
         part_seed = search.derive(seed, "thresholds")
-        self.solver = make_solver(folded.fold_pool(self.pool, self.folds), part_seed, given=self.given)
+        self.solver = make_solver(fold_pools.fold_pool(self.pool, self.folds), part_seed, given=self.fixed_numbers)
         self.finisher = self._finisher(self.solver, part_seed)
         self._train = None if train is None else self._on_train(train, part_seed)
         self._distinct = duplicates.drop_duplicates_without(self.pool, self.folds)
@@ -96,16 +106,16 @@ class Selection:
 
     def _finisher(self, solver: Solver, seed: int) -> Solver:
         """The solver that finds the final numbers, on all frames."""
-        exact = solver.folded
+        exact = solver.folded_pool
         if exact.step > 1:
-            exact = folded.fold_pool(exact.pool, exact.folds, int(exact.pool.offsets[-1]))
-        return make_solver(exact, seed, True, self.given)
+            exact = fold_pools.fold_pool(exact.pool, exact.folds, int(exact.pool.offsets[-1]))
+        return make_solver(exact, seed, True, self.fixed_numbers)
 
     def _on_train(self, train: Pool, seed: int) -> tuple[Solver, Solver]:
         """The two solvers again, on all of train."""
         at = [train.heads.index(head) for head in self.pool.heads]
-        same = replace(train, heads=self.pool.heads, scores=train.scores[at], own=None)
-        solver = make_solver(folded.fold_pool(same, [range(len(train.videos))]), seed, given=self.given)
+        same = replace(train, heads=self.pool.heads, scores=train.scores[at], coverage=None)
+        solver = make_solver(fold_pools.fold_pool(same, [range(len(train.videos))]), seed, given=self.fixed_numbers)
         return solver, self._finisher(solver, seed)
 
     def select(self) -> SelectedBlend:
@@ -122,7 +132,7 @@ class Selection:
 
         def tuned(left_out: LeftOut) -> Params:
             tried = [Candidate(kernel, k, part=part) for kernel in self.settings.kernels for k in self.ks]
-            scores = [self.solver.folded.parts(c.kernel, c.k, weights)[left_out].mean() for c in tried]  # type: ignore[arg-type]
+            scores = [self.solver.folded_pool.parts(c.kernel, c.k, weights)[left_out].mean() for c in tried]  # type: ignore[arg-type]
             best = tried[int(np.argmax(scores))]
             return self.params(best, self.finisher.solve(best, left_out, self._distinct[None], each))
 
@@ -134,7 +144,7 @@ class Selection:
         self._parts = self._parts or [self.whole.select(fold) for fold in self.folds]
         known = self.settings, self.seed, self.test_groups
         crossed = None if made is None else evaluate(self.whole, self.folds, self._parts, made, *known)
-        score = number_or_none(self.whole.score(combine.combine(self.whole, params)))
+        score = encode_number(self.whole.score(combine.combine(self.whole, params)))
         return SelectedBlend(params, score, crossed, chosen)
 
     def average_folds(self, chosen: Candidate, without: int | None = None) -> Params:
@@ -190,7 +200,7 @@ class Selection:
     @property
     def ks(self) -> list[int | tuple[int, ...]]:
         """The widths tried; only the given one (or ones, of the outputs) where there is one."""
-        if (given := fixed.k(self.settings)) is not None:
+        if (given := fixed_numbers.k(self.settings)) is not None:
             return [given]
         widest = self.settings.widest(self.task)
         return sorted({k for k in KS if k <= widest} | {min(widest, KS[-1])})
@@ -227,7 +237,7 @@ class _Choice:
             return result
         result = self._best(result, [replace(result, kernel=kernel, k=k) for kernel in kernels for k in ks])
         result = self._best(result, [replace(result, weights=kind) for kind in options.weights], UNUSUAL)
-        margin = MARGIN if options.parts[0] in NONE else UNUSUAL
+        margin = MARGIN if options.parts[0] in NO_NUMBERS else UNUSUAL
         for part in options.parts:  # from few numbers to many
             tried = [replace(result, part=part, strength=s) for s in options.strengths(part)]
             result = self._best(result, tried, margin)

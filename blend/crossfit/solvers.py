@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from blend.calibrate import affine, class_bias, threshold, threshold_rules
 from blend.config import BlendSettings
-from blend.crossfit.folded import FoldedPool, FoldedRegression, LeftOut, tables_of_moments
-from blend.decision.fixed import FixedNumbers
+from blend.crossfit.fold_pools import FoldedPool, FoldedRegression, LeftOut, tables_of_moments
+from blend.decision.fixed_numbers import FixedNumbers
 from blend.pool.pool import Pool
 from blend.tasks.lookup import BLEND_TASKS
 from blend.tasks.multiclass import Multiclass
@@ -22,17 +22,17 @@ from heads.abaw.tasks import Labels
 SURE = np.append(np.round(np.arange(0.95, 0.49, -0.05), 2), 1.0)[::-1]
 """Levels of certainty tried for the filter; above 1 nothing is sure."""
 
-UNUSED = {
+NEUTRAL_NUMBERS = {
     key: value
     for blend_task in BLEND_TASKS.values()
-    for key, value in zip(blend_task.numbers, blend_task.unused, strict=True)
+    for key, value in zip(blend_task.numbers, blend_task.neutral_numbers, strict=True)
 }
 """Numbers of any kind where they change nothing."""
 STRENGTHS = (1.0, 0.5)
 """How far a part's numbers may go from what they are without it: what held-out people say."""
-NONE = ("", "off", "fixed", "given")
+NO_NUMBERS = ("", "off", "fixed", "given")
 """Parts without numbers to find."""
-PRETRAINED = "pretrained"
+PRETRAINED_PREFIX = "pretrained"
 """Heads whose names begin so are tried as filters."""
 
 Heads = tuple[int, ...]
@@ -76,8 +76,10 @@ class Solution:
         """The same with thresholds, bias, scale and shift a part of the way from what they are when unused."""
         if strength == 1.0:
             return self
-        there = {name: value for name in UNUSED if (value := getattr(self, name)) is not None}
-        return replace(self, **{name: UNUSED[name] + strength * (v - UNUSED[name]) for name, v in there.items()})
+        there = {name: value for name in NEUTRAL_NUMBERS if (value := getattr(self, name)) is not None}
+        return replace(
+            self, **{name: NEUTRAL_NUMBERS[name] + strength * (v - NEUTRAL_NUMBERS[name]) for name, v in there.items()}
+        )
 
 
 def average(solutions: list[Solution]) -> Solution:
@@ -91,10 +93,10 @@ def average(solutions: list[Solution]) -> Solution:
 
 
 class Solver(ABC):
-    """Solutions of candidates on the subsets of a folded pool (`crossfit.folded`), and what they do to each video.
+    """Solutions of candidates on the subsets of a folded pool (`crossfit.fold_pools`), and what they do to each video.
 
-    `exactly`: thresholds of the rule "exact" are found among the frames, not among counts. `given`: numbers that
-    candidates may call for. Subclasses are the kinds of labels; `make_solver` chooses among them.
+    `exactly`: thresholds of the rule "exact" are found among the frames, not among counts. `fixed_numbers`: numbers
+    that candidates may call for. Subclasses are the kinds of labels; `make_solver` chooses among them.
     """
 
     @staticmethod
@@ -113,8 +115,8 @@ class Solver(ABC):
         """The part of what is tuned alone: nothing but what every blend of the kind has."""
 
     def __init__(self, folded: FoldedPool, seed: int, exactly: bool = False, given: FixedNumbers | None = None) -> None:
-        self.folded, self.pool, self.seed, self.exactly = folded, folded.pool, seed, exactly
-        self.given = given or FixedNumbers()
+        self.folded_pool, self.pool, self.seed, self.exactly = folded, folded.pool, seed, exactly
+        self.fixed_numbers = given or FixedNumbers()
         self._kept: dict[tuple[Any, ...], NDArray[Any]] = {}
         """What candidates share: counts of the videos' scores, free biases."""
 
@@ -141,8 +143,8 @@ class Solver(ABC):
         if candidate.weights == "equal":
             return equal
         if candidate.weights == "given":
-            assert self.given.weights is not None
-            return self.given.weights
+            assert self.fixed_numbers.weights is not None
+            return self.fixed_numbers.weights
         ks = candidate.k if isinstance(candidate.k, tuple) else (candidate.k,) * outputs
         own = {k: self._find_weights(candidate, k, left_out, heads) for k in set(ks)}
         return np.stack([own[k][:, c] for c, k in enumerate(ks)], axis=1)
@@ -150,9 +152,9 @@ class Solver(ABC):
     def _find_weights(self, candidate: Candidate, k: int, left_out: LeftOut, heads: Heads) -> NDArray[np.float64]:
         """Weights as found with one k, [H, C]."""
         if candidate.weights != "best":
-            return self.folded.weights(candidate.kernel, k, left_out, heads, candidate.weights == "each")
+            return self.folded_pool.weights(candidate.kernel, k, left_out, heads, candidate.weights == "each")
         item = np.eye(len(self.pool.heads))
-        scores = [self.folded.parts(candidate.kernel, k, item[h])[left_out].mean() for h in heads]
+        scores = [self.folded_pool.parts(candidate.kernel, k, item[h])[left_out].mean() for h in heads]
         return np.repeat(item[heads[int(np.argmax(scores))]][:, None], len(self.pool.task.outputs), axis=1)
 
 
@@ -174,25 +176,25 @@ class MultilabelSolver(Solver):
     def _counts(self, candidate: Candidate, weights: NDArray[np.float64]) -> threshold_rules.Counts:
         key = candidate.kernel, candidate.k, weights.tobytes()
         if key not in self._kept:
-            while len(self._kept) > len(self.folded.subsets):
+            while len(self._kept) > len(self.folded_pool.subsets):
                 self._kept.pop(next(iter(self._kept)))
-            blended = self.folded.blend(candidate.kernel, candidate.k, weights)
-            truth, video_of = self.folded.truth, self.folded.video_of
+            blended = self.folded_pool.blend(candidate.kernel, candidate.k, weights)
+            truth, video_of = self.folded_pool.truth, self.folded_pool.video_of
             self._kept[key] = threshold_rules.per_video(blended, truth, video_of, len(self.pool.videos))
         return self._kept[key]
 
     def _numbers(self, candidate: Candidate, left_out: LeftOut, weights: NDArray[np.float64]) -> Solution:
         if candidate.part == "given":
-            return Solution(weights, thresholds=self.given.thresholds)
+            return Solution(weights, thresholds=self.fixed_numbers.thresholds)
         if candidate.part == "exact" and self.exactly:
-            rows = np.flatnonzero(self.folded.inside(left_out))
-            blended = self.folded.blend(candidate.kernel, candidate.k, weights)
-            labels = threshold.make_labels(rows, self.folded.truth[rows], len(blended))
+            rows = np.flatnonzero(self.folded_pool.inside(left_out))
+            blended = self.folded_pool.blend(candidate.kernel, candidate.k, weights)
+            labels = threshold.make_labels(rows, self.folded_pool.truth[rows], len(blended))
             return Solution(weights, thresholds=threshold.best(blended, labels)[0])
-        videos = self.folded.videos(left_out)
+        videos = self.folded_pool.videos(left_out)
         counted = self._counts(candidate, weights)[:, videos]
-        counted = counted * self.folded.video_weight[videos].astype(np.float32)[:, None, None]
-        groups = np.unique(self.folded.groups[videos], return_inverse=True)[1]
+        counted = counted * self.folded_pool.video_weight[videos].astype(np.float32)[:, None, None]
+        groups = np.unique(self.folded_pool.groups[videos], return_inverse=True)[1]
         if groups.max() + 1 < len(videos):  # several videos of one person count as one
             whole = np.zeros((2, groups.max() + 1, *counted.shape[2:]), np.float32)
             np.add.at(whole, (slice(None), groups), counted)
@@ -220,7 +222,7 @@ class MulticlassSolver(Solver):
         """See Solver.filters; "auto": none, or any pretrained head."""
         wanted, heads = settings.filter, pool.heads
         if wanted == "auto":
-            return ("", *(head for head in heads if head.startswith(PRETRAINED)))
+            return ("", *(head for head in heads if head.startswith(PRETRAINED_PREFIX)))
         if wanted != "off" and wanted not in heads:
             raise InputError(
                 f"blend.{pool.task.name}.filter: no head is named {wanted!r}; there are {', '.join(heads)}"
@@ -244,19 +246,21 @@ class MulticlassSolver(Solver):
         result = super().solve(candidate, left_out, heads, weights)
         if not candidate.filter:
             return result
-        inside = self.folded.inside(left_out)
-        truth = self.folded.truth[inside]
-        plain = self.kind.decide(self.folded.blend(candidate.kernel, candidate.k, result.weights), bias=result.bias)
+        inside = self.folded_pool.inside(left_out)
+        truth = self.folded_pool.truth[inside]
+        plain = self.kind.decide(
+            self.folded_pool.blend(candidate.kernel, candidate.k, result.weights), bias=result.bias
+        )
         sure = self._sure(candidate)[inside]
         scores = [self.kind.task.score(truth, self.kind.override(plain[inside], sure, t)) for t in SURE]
         return replace(result, sure=np.asarray(SURE[int(np.argmax(scores))]))
 
     def _numbers(self, candidate: Candidate, left_out: LeftOut, weights: NDArray[np.float64]) -> Solution:
         if candidate.part in ("off", "given"):
-            return Solution(weights, bias=self.given.bias)
-        inside = self.folded.inside(left_out)
-        truth, weight = self.folded.truth[inside], self.folded.weight[inside]
-        blended = np.ascontiguousarray(self.folded.blend(candidate.kernel, candidate.k, weights)[inside])
+            return Solution(weights, bias=self.fixed_numbers.bias)
+        inside = self.folded_pool.inside(left_out)
+        truth, weight = self.folded_pool.truth[inside], self.folded_pool.weight[inside]
+        blended = np.ascontiguousarray(self.folded_pool.blend(candidate.kernel, candidate.k, weights)[inside])
         if candidate.part == "prior":
             return Solution(weights, bias=class_bias.prior(blended, truth, weight))
         key = candidate.kernel, candidate.k, weights.tobytes(), left_out
@@ -264,24 +268,24 @@ class MulticlassSolver(Solver):
             self._kept[key] = class_bias.coordinate_ascent(blended, truth, weight)
         added = self._kept[key]
         if candidate.part == "pulled":
-            added = class_bias.shrink(added, truth, self.folded.groups[self.folded.video_of[inside]])
+            added = class_bias.shrink(added, truth, self.folded_pool.groups[self.folded_pool.video_of[inside]])
         return Solution(weights, bias=added)
 
     def _sure(self, candidate: Candidate) -> NDArray[np.float32]:
         alone = [[float(head == candidate.filter)] * len(self.pool.task.outputs) for head in self.pool.heads]
-        return self.folded.blend(candidate.kernel, candidate.k, np.array(alone))
+        return self.folded_pool.blend(candidate.kernel, candidate.k, np.array(alone))
 
     def table(self, candidate: Candidate, solution: Solution) -> NDArray[np.float64]:
-        blended = self.folded.blend(candidate.kernel, candidate.k, solution.weights)
+        blended = self.folded_pool.blend(candidate.kernel, candidate.k, solution.weights)
         sure = None if solution.sure is None else (self._sure(candidate), float(solution.sure))
         decided = self.kind.decide(blended, bias=solution.bias, sure=sure)
-        return self.kind.count(self.folded.truth, decided, self.folded.video_of, len(self.pool.videos))
+        return self.kind.count(self.folded_pool.truth, decided, self.folded_pool.video_of, len(self.pool.videos))
 
 
 class RegressionSolver(Solver):
     """Everything follows from moments per video."""
 
-    folded: FoldedRegression
+    folded_pool: FoldedRegression
 
     @staticmethod
     def parts(settings: BlendSettings) -> tuple[str, ...]:
@@ -298,15 +302,15 @@ class RegressionSolver(Solver):
         return ""
 
     def _numbers(self, candidate: Candidate, left_out: LeftOut, weights: NDArray[np.float64]) -> Solution:
-        sums = self.folded.sums(candidate.kernel, candidate.k, left_out)
-        wanted = {"scale": self.given.scale, "shift": self.given.shift}
+        sums = self.folded_pool.sums(candidate.kernel, candidate.k, left_out)
+        wanted = {"scale": self.fixed_numbers.scale, "shift": self.fixed_numbers.shift}
         scale, moved = (name in candidate.part if value is None else value for name, value in wanted.items())
         scale, moved = affine.match_moments(sums, weights, scale, moved)
         return Solution(weights, scale=scale, shift=moved)
 
     def table(self, candidate: Candidate, solution: Solution) -> NDArray[np.float64]:
         assert solution.scale is not None and solution.shift is not None
-        sums = self.folded.moments(candidate.kernel, candidate.k)
+        sums = self.folded_pool.moments(candidate.kernel, candidate.k)
         return tables_of_moments(sums, solution.weights, solution.scale, solution.shift)
 
 
@@ -340,7 +344,7 @@ class Options:
 
     def strengths(self, part: str) -> tuple[float, ...]:
         """How far a part's numbers may go from what they are without it."""
-        return STRENGTHS[:1] if part in NONE else STRENGTHS
+        return STRENGTHS[:1] if part in NO_NUMBERS else STRENGTHS
 
 
 def options(pool: Pool, settings: BlendSettings, has_train: bool = False) -> Options:

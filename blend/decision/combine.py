@@ -33,7 +33,7 @@ def scores(
     """Blended and smoothed scores of every frame, [T, C]; weights and k as in `Params`, weights in the pool's order of
     heads.
     """
-    seen = pool.seen if kernel == "median" else None
+    seen = pool.covered_frames if kernel == "median" else None
     weight = table(weights, pool.scores.shape[2])
     if isinstance(k, int | np.integer):
         return smooth.blend_and_smooth(pool.scores, weight, pool.offsets, kernel, int(k), seen)

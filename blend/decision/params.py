@@ -14,7 +14,7 @@ from extract.runtime import file_names, limits
 from extract.runtime.errors import InputError, did_you_mean
 from heads.abaw.tasks import SINGLE_TASKS
 
-KNOWN = ("task", "outputs", "heads", "weights", "kernel", "k", "thresholds", "bias", "filter", "scale", "shift")
+KNOWN_KEYS = ("task", "outputs", "heads", "weights", "kernel", "k", "thresholds", "bias", "filter", "scale", "shift")
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ class Params:
         return table
 
     @staticmethod
-    def from_json(table: Any, where: str = "params") -> Params:
-        """The inverse of `as_json`. `where` (a file's name) begins the message of InputError, which is raised for
+    def from_json(table: Any, source: str = "params") -> Params:
+        """The inverse of `as_json`. `source` (a file's name) begins the message of InputError, which is raised for
         unknown or missing keys, another task's keys, unknown heads or kernels, lists of a wrong length, numbers that
         are none, not finite or out of range.
         """
-        return _Reader(table, where).params()
+        return _Reader(table, source).params()
 
 
 def as_weights(table: NDArray[np.float64]) -> tuple[float | tuple[float, ...], ...]:
@@ -80,18 +80,20 @@ class _Reader:
     def __init__(self, table: Any, where: str) -> None:
         self.where = where
         if not isinstance(table, dict):
-            raise self.error(f"found {type(table).__name__}, expected a table with the keys {', '.join(KNOWN[:6])}")
+            raise self.error(
+                f"found {type(table).__name__}, expected a table with the keys {', '.join(KNOWN_KEYS[:6])}"
+            )
         self.table: dict[str, Any] = table
 
     def error(self, text: str) -> InputError:
         return InputError(f"{self.where}: {text}")
 
     def params(self) -> Params:
-        if unknown := sorted(set(self.table) - set(KNOWN)):
-            hint = did_you_mean(unknown[0], KNOWN)
-            raise self.error(f"unknown key {unknown[0]!r}; known keys: {', '.join(KNOWN)}{hint}")
-        if missing := [key for key in KNOWN[:6] if key not in self.table]:
-            raise self.error(f"the key {missing[0]!r} is missing; expected at least {', '.join(KNOWN[:6])}")
+        if unknown := sorted(set(self.table) - set(KNOWN_KEYS)):
+            hint = did_you_mean(unknown[0], KNOWN_KEYS)
+            raise self.error(f"unknown key {unknown[0]!r}; known keys: {', '.join(KNOWN_KEYS)}{hint}")
+        if missing := [key for key in KNOWN_KEYS[:6] if key not in self.table]:
+            raise self.error(f"the key {missing[0]!r} is missing; expected at least {', '.join(KNOWN_KEYS[:6])}")
         task = self.table["task"]
         if not isinstance(task, str) or task not in SINGLE_TASKS:
             raise self.error(f"task {task!r}; expected one of {', '.join(SINGLE_TASKS)}")

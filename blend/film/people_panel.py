@@ -34,7 +34,7 @@ class PeoplePanel:
         self.flat = most > COLUMNS * tall
         self.rows = flat if self.flat else tall
         columns = min(COLUMNS, -(-most // self.rows))
-        self.shown = columns * self.rows
+        self.capacity = columns * self.rows
         self.column = even(WIDTH * unit)
         self.width = self.column * columns
 
@@ -44,7 +44,7 @@ class PeoplePanel:
         for face, place in zip(self.faces, self.places, strict=True):
             if (at := face.at(row)) is None:
                 continue
-            if place >= self.shown:
+            if place >= self.capacity:
                 missing += 1
                 continue
             x = left + place // self.rows * self.column

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 JSON: dict[str, Any] = {"ensure_ascii": False, "allow_nan": False, "separators": (",", ":")}
 
 
@@ -22,7 +22,7 @@ def environment(folder: Path) -> Environment:
 
     `asset("report.css")` gives a file of either folder as it is; `tojson` is safe within a script.
     """
-    loader = FileSystemLoader([folder, HERE])
+    loader = FileSystemLoader([folder, FOLDER])
     result = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -28,7 +28,7 @@ from heads.data.predictions import Predictions
 
 SUFFIXES = (".parquet", ".csv", ".txt")
 IMAGE_COLUMNS = ("image_location", "image")
-RESERVED = ("equal", "greedy", "searched", "submitted", "none")
+RESERVED_NAMES = ("equal", "greedy", "searched", "submitted", "none")
 """Names that mean something else in the report or on the command line."""
 
 
@@ -51,36 +51,36 @@ def parse(entries: Iterable[str]) -> dict[str, Path]:
     return dict(sorted(results.items()))
 
 
-def check(name: str, path: Path, where: str) -> None:
-    """Raise InputError, with `where` in front, for a name that no head may have and a path that does not exist."""
-    if name in RESERVED or set(name) & set(", /\\\n"):
-        raise InputError(f"{where}: no head may be called {name!r}; choose another name")
-    file_names.check("head", name, where)
+def check(name: str, path: Path, source: str) -> None:
+    """Raise InputError, with `source` in front, for a name that no head may have and a path that does not exist."""
+    if name in RESERVED_NAMES or set(name) & set(", /\\\n"):
+        raise InputError(f"{source}: no head may be called {name!r}; choose another name")
+    file_names.check("head", name, source)
     if not os.path.exists(path):
-        raise InputError(f"{where}: {path} does not exist")
+        raise InputError(f"{source}: {path} does not exist")
 
 
-def find_files(where: Path, part: str) -> Path | None:
+def find_files(folder: Path, part: str) -> Path | None:
     """The file of one part ("val", "test", "test_trainval", "oof") in a folder; None where there is none. A file is
     itself, for "val" and "test".
 
     Raises InputError where there are several.
     """
-    if not os.path.isdir(where):
-        return None if part in ("test_trainval", "oof") else where
-    named = [path for path in sorted(where.iterdir()) if path.stem == part and not path.is_dir()]
+    if not os.path.isdir(folder):
+        return None if part in ("test_trainval", "oof") else folder
+    named = [path for path in sorted(folder.iterdir()) if path.stem == part and not path.is_dir()]
     results = [path for suffix in SUFFIXES for path in named if path.suffix.lower() == suffix]
     if len(results) > 1:
-        raise InputError(f"{where}: both {results[0].name} and {results[1].name} are there; keep one of them")
+        raise InputError(f"{folder}: both {results[0].name} and {results[1].name} are there; keep one of them")
     return results[0] if results else None
 
 
-def find_part(where: Path, part: str) -> Path:
+def find_part(folder: Path, part: str) -> Path:
     """The file of one part in a folder. Raises InputError where there is none, or several."""
-    path = find_files(where, part)
+    path = find_files(folder, part)
     if path is None:
         raise InputError(
-            f"{where}: no {part} predictions here; expected one of "
+            f"{folder}: no {part} predictions here; expected one of "
             f"{', '.join(part + suffix for suffix in SUFFIXES)} with the columns video, frame and one per output"
         )
     return path

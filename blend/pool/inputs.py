@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from heads.data.predictions import Predictions
 
 
-NONE = ["none"]
+NO_HEADS = ["none"]
 """`--heads none`: nothing of ours."""
-BOTH = "test_trainval"
+TEST_TRAINVAL = "test_trainval"
 """Test predictions of a head that has learnt from train and validation."""
 OOF = "oof"
 """Predictions of train, each video by a head that has not learnt from it."""
-OPTIONAL = (BOTH, OOF)
+OPTIONAL = (TEST_TRAINVAL, OOF)
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class BlendInputs:
 
     task: Task
     paths: TaskPaths
-    ours: dict[str, Path]
+    project_heads: dict[str, Path]
     """Our heads: their finished folders."""
-    theirs: dict[str, Path]
+    external_heads: dict[str, Path]
     """Other people's heads: folders, or files."""
     prior: dict[str, float]
     """What a video without any prediction is taken for, per output."""
@@ -68,16 +68,16 @@ class BlendInputs:
     @property
     def heads(self) -> dict[str, Path]:
         """All heads, by name."""
-        return dict(sorted({**self.ours, **self.theirs}.items()))
+        return dict(sorted({**self.project_heads, **self.external_heads}.items()))
 
     def file(self, head: str, part: str) -> Path | None:
         """The prediction file of a head; None where it has none of those that a head need not have (OPTIONAL).
 
         Raises InputError where val or test predictions are missing.
         """
-        if head in self.theirs:
-            return (external.find_files if part in OPTIONAL else external.find_part)(self.theirs[head], part)
-        path = self.ours[head] / f"{part}.parquet"
+        if head in self.external_heads:
+            return (external.find_files if part in OPTIONAL else external.find_part)(self.external_heads[head], part)
+        path = self.project_heads[head] / f"{part}.parquet"
         return path if part not in OPTIONAL or path.exists() else None
 
 
@@ -87,12 +87,12 @@ class LoadedPools:
 
     validation: Pool
     target: Pool
-    listed: TestList
+    test_list: TestList
     source: str
     """"test", or "validation" where the corpus has no test list."""
-    both: Pool | None = None
+    trainval: Pool | None = None
     """The target as predicted by heads that have learnt from train and validation, where at least one has."""
-    learnt_from_both: tuple[str, ...] = ()
+    trainval_heads: tuple[str, ...] = ()
     """These heads."""
     train: Pool | None = None
     """Train as predicted out of fold, without people who are in validation, where every head has such predictions."""
@@ -109,7 +109,7 @@ def prepare_inputs(config: Config, asked: RunRequest, hold: ExitStack | None = N
     InputError for bad input.
     """
     task, work, folders = asked.task, asked.work, dict[str, Path]()
-    if with_ours(config, asked):
+    if uses_project_heads(config, asked):
         folders = heads_run.main(config, task, work, asked.seed, asked.heads, hold, "--heads")
         config = extract_run.resolve(config, work)
         prior = json.loads((work / "heads" / task / "prior.json").read_text(encoding="utf-8"))
@@ -119,28 +119,28 @@ def prepare_inputs(config: Config, asked: RunRequest, hold: ExitStack | None = N
     return config, _gather(config, asked, folders, prior)
 
 
-def find_inputs(config: Config, asked: RunRequest, ours: Sequence[str]) -> BlendInputs | None:
+def find_inputs(config: Config, asked: RunRequest, heads: Sequence[str]) -> BlendInputs | None:
     """The same of heads that are finished; makes and waits for nothing. None where something is not there yet.
 
-    `ours` are the names of our heads; the config has the corpus's paths filled in.
+    `heads` are the names of our heads; the config has the corpus's paths filled in.
     """
     task, work = asked.task, asked.work
-    if not ours:
+    if not heads:
         return _gather(config, asked, {}, _prior_without_ours(config, find(task)))
     try:
         prior = inputs.parse_json((work / "heads" / task / "prior.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return _gather(config, asked, {name: head_folder(work, task, name) for name in ours}, prior)
+    return _gather(config, asked, {name: head_folder(work, task, name) for name in heads}, prior)
 
 
-def with_ours(config: Config, asked: RunRequest) -> bool:
+def uses_project_heads(config: Config, asked: RunRequest) -> bool:
     """Whether any of our heads is in the blend. Raises InputError where nobody's would be."""
     if asked.heads is None and asked.predictions and not config.features.networks:
         return False  # nothing of ours can be trained without features
-    if asked.heads == NONE and not asked.predictions:
+    if asked.heads == NO_HEADS and not asked.predictions:
         raise InputError("--heads none: then give other people's predictions with --predictions NAME=FOLDER")
-    return asked.heads != NONE
+    return asked.heads != NO_HEADS
 
 
 def _gather(config: Config, asked: RunRequest, folders: dict[str, Path], prior: dict[str, Any]) -> BlendInputs:
@@ -191,19 +191,25 @@ def load_pools(sources: BlendInputs) -> LoadedPools:
     annotations = read.read_folder(paths.val, task)
     lengths = {video: len(annotation.valid) for video, annotation in annotations.items()}
     results = {head: _read(sources, head, "val", lengths) for head in sources.heads}
-    validation = pool.for_validation(task, results, annotations, prior, external=sources.theirs, people=sources.people)
+    validation = pool.for_validation(
+        task, results, annotations, prior, external=sources.external_heads, people=sources.people
+    )
     _check_faceless(sources, validation, paths.val)
     train = _out_of_fold(sources, validation, prior)
     if paths.test is None:
-        listed = read.list_annotated(paths.val, task)
+        listed = read.list_annotated_frames(paths.val, task)
         return LoadedPools(validation, validation, listed, "validation", train=train)
     listed = test_list.read(paths.test, task)
     lengths = {video: int(frames[-1]) for video, frames in listed.videos.items()}
     results = {head: _read(sources, head, "test", lengths, annotations) for head in sources.heads}
-    of_test = (listed, prior, sources.theirs, sources.people_elsewhere)
+    of_test = (listed, prior, sources.external_heads, sources.people_elsewhere)
     target = pool.for_test(task, results, *of_test)
     _check_faceless(sources, target, paths.test)
-    again = {head: _read(sources, head, BOTH, lengths) for head in sources.heads if sources.file(head, BOTH)}
+    again = {
+        head: _read(sources, head, TEST_TRAINVAL, lengths)
+        for head in sources.heads
+        if sources.file(head, TEST_TRAINVAL)
+    }
     both = pool.for_test(task, results | again, *of_test) if again else None
     alike = (validation.people is None) == (target.people is None)
     groups = int(target.groups.max()) + 1 if alike else None
@@ -232,7 +238,9 @@ def _out_of_fold(sources: BlendInputs, validation: Pool, prior: NDArray[np.float
     lengths = {name: len(entry.valid) for name, entry in annotations.items()}
     try:
         results = {head: external.select_videos(_read(sources, head, OOF, lengths), apart) for head in sources.heads}
-        made = pool.for_validation(task, results, annotations, prior, "train", sources.theirs, sources.people_elsewhere)
+        made = pool.for_validation(
+            task, results, annotations, prior, "train", sources.external_heads, sources.people_elsewhere
+        )
         _check_faceless(sources, made, train)
     except InputError as error:
         if sources.settings.out_of_fold is True:
@@ -246,12 +254,12 @@ def submission_pool(sources: BlendInputs, values: LoadedPools) -> Pool:
     """The pool that the main submission is decided on (`test_from`); says which heads it is of."""
     if sources.settings.test_from == "train" or values.source != "test":
         return values.target
-    lacking = sorted(set(sources.heads) - set(values.learnt_from_both))
+    lacking = sorted(set(sources.heads) - set(values.trainval_heads))
     if lacking:
         who = f"{', '.join(lacking)} {'has' if len(lacking) == 1 else 'have'}"
         advice = "(set refit_val = true for our heads); their ordinary ones are taken"
-        print(f'test_from = "train+val": {who} no {BOTH} predictions {advice}', file=sys.stderr)
-    return values.both if values.both is not None else values.target
+        print(f'test_from = "train+val": {who} no {TEST_TRAINVAL} predictions {advice}', file=sys.stderr)
+    return values.trainval if values.trainval is not None else values.target
 
 
 def _read(
@@ -262,10 +270,10 @@ def _read(
     """
     path = sources.file(head, part)
     assert path is not None
-    if head in sources.ours:
+    if head in sources.project_heads:
         return predictions.read(path, sources.task)
     result = external.read_external(path, sources.task)
-    if path == sources.theirs[head]:
+    if path == sources.external_heads[head]:
         keep = lengths if part == "val" else set(result.videos) - set(apart)
         result = external.select_videos(result, keep)
     _check_cover(sources, head, result, lengths)
@@ -289,10 +297,10 @@ def _check_cover(sources: BlendInputs, head: str, result: Predictions, lengths: 
 
 def _check_faceless(sources: BlendInputs, items: Pool, where: Path) -> None:
     """Raise InputError where nobody predicts too many of the videos: then predictions were forgotten, not faces."""
-    if sources.ours or len(items.without_face) <= sources.missing_videos * len(items.videos):
+    if sources.project_heads or len(items.without_face) <= sources.missing_videos * len(items.videos):
         return  # of our heads it is known that they found no face
     first, count = items.without_face[0], len(items.without_face)
-    files = ", ".join(str(path) for path in sources.theirs.values())
+    files = ", ".join(str(path) for path in sources.external_heads.values())
     raise InputError(
         f"{files}: the video {first!r} of {where} is missing, frame 1 on ({count} of {len(items.videos)} videos are); "
         f"if no face was found in them, raise corpus.missing_videos"
@@ -302,7 +310,9 @@ def _check_faceless(sources: BlendInputs, items: Pool, where: Path) -> None:
 def hash_inputs(sources: BlendInputs) -> dict[str, Any]:
     """Of all files that the blend is made of."""
     test, heads = sources.paths.test, sources.heads
-    of_test = {head: {part: _hash(sources.file(head, part)) for part in ("test", BOTH)} for head in heads if test}
+    of_test = {
+        head: {part: _hash(sources.file(head, part)) for part in ("test", TEST_TRAINVAL)} for head in heads if test
+    }
     out_of_fold, train = {head: _hash(sources.file(head, OOF)) for head in heads}, sources.paths.train
     may_look = None not in out_of_fold.values()  # at train's annotations
     return {

@@ -11,7 +11,7 @@ from extract.runtime import inputs
 from extract.runtime.run_folder import fingerprint, write_json
 
 FILE = "networks.json"
-GIVEN = "given"
+ARGUMENTS = "given"
 """What blend.run leaves of its config (blend.predict.features), and therein the arguments that gave it."""
 
 CHECKSUM = "checksum"
@@ -24,7 +24,7 @@ def keep_networks(folder: Path, config: Config) -> None:
     results = {name: config.model_dump(mode="json", include={name}).get(name) for name in SECTIONS}
     _distrust(results)
     results = _absolute({name: section for name, section in results.items() if section is not None})
-    results |= {GIVEN: list(config._given)}
+    results |= {ARGUMENTS: list(config._given)}
     results |= {CHECKSUM: fingerprint(results)}
     with contextlib.suppress(OSError, ValueError):
         if inputs.parse_json((folder / FILE).read_text(encoding="utf-8")) == results:

@@ -51,7 +51,7 @@ class Pool:
     truth: Truth | None = None
     without_face: tuple[str, ...] = field(default=())
     """Videos without any prediction: all of their frames hold the training prior."""
-    own: NDArray[np.bool_] | None = None
+    coverage: NDArray[np.bool_] | None = None
     """[H, T]: a head has a prediction of its own here; elsewhere it was filled."""
     people: tuple[str, ...] | None = None
     """The person in each video, in their order, where `corpus.people` tells; "" where it tells of others only."""
@@ -76,13 +76,13 @@ class Pool:
         return {video: person for video, person in zip(self.videos, self.people, strict=True) if person}
 
     @property
-    def seen(self) -> NDArray[np.bool_] | None:
+    def covered_frames(self) -> NDArray[np.bool_] | None:
         """[T]: some head has a prediction of its own here; None where that is so everywhere."""
-        seen = self.present if self.own is None else self.own.any(0)
+        seen = self.present if self.coverage is None else self.coverage.any(0)
         return None if seen.all() else np.ascontiguousarray(seen)
 
     @property
-    def known(self) -> Truth:
+    def known_truth(self) -> Truth:
         """The truth. Raises ValueError for a pool without one (test)."""
         if self.truth is None:
             raise ValueError("this pool has no truth")
@@ -91,17 +91,17 @@ class Pool:
     @property
     def video_of(self) -> NDArray[np.int64]:
         """Number of the video of every annotated frame, [N]."""
-        return np.searchsorted(self.offsets, self.known.rows, side="right") - 1
+        return np.searchsorted(self.offsets, self.known_truth.rows, side="right") - 1
 
     def score(self, decided: NDArray[np.generic]) -> float:
         """The official score of decisions on all T frames, over the annotated ones."""
-        return self.task.score(self.known.values, decided[self.known.rows])
+        return self.task.score(self.known_truth.values, decided[self.known_truth.rows])
 
-    def count_filled(self, rows: NDArray[np.int64]) -> dict[str, int]:
+    def count_gaps(self, rows: NDArray[np.int64]) -> dict[str, int]:
         """Of these frames, how many each head has no prediction of its own for."""
-        if self.own is None:
+        if self.coverage is None:
             return dict.fromkeys(self.heads, 0)
-        return {head: int((~own[rows]).sum()) for head, own in zip(self.heads, self.own, strict=True)}
+        return {head: int((~own[rows]).sum()) for head, own in zip(self.heads, self.coverage, strict=True)}
 
     def rows_of(self, videos: Sequence[int]) -> NDArray[np.int64]:
         """The frames of some videos, one after the other."""
@@ -123,7 +123,7 @@ class Pool:
             offsets=offsets,
             scores=np.ascontiguousarray(self.scores[:, rows]),
             present=self.present[rows],
-            own=None if self.own is None else self.own[:, rows],
+            coverage=None if self.coverage is None else self.coverage[:, rows],
             truth=truth,
             people=None if self.people is None else tuple(self.people[v] for v in keep),
             without_face=tuple(video for video in self.without_face if video in videos),
@@ -135,7 +135,7 @@ def for_validation(
     result: dict[str, Predictions],
     annotations: dict[str, Annotation],
     prior: NDArray[np.float32],
-    where: str = "validation",
+    source: str = "validation",
     external: Collection[str] = (),
     people: Mapping[str, str] | None = None,
 ) -> Pool:
@@ -146,13 +146,13 @@ def for_validation(
     annotated.
     """
     lengths = {video: len(annotations[video].valid) for video in sorted(annotations)}
-    pool = _pool(task, result, lengths, prior, where, "has no annotation", external)
+    pool = _pool(task, result, lengths, prior, source, "has no annotation", external)
     rows = np.concatenate(
         [pool.offsets[v] + np.flatnonzero(annotations[video].valid) for v, video in enumerate(pool.videos)]
     )
     if not len(rows):
         what = f"not one validly annotated frame in {len(lengths)} videos"
-        raise InputError(f"{where}: {what}; nothing to choose a blend by")
+        raise InputError(f"{source}: {what}; nothing to choose a blend by")
     values = np.concatenate([annotations[video].values[annotations[video].valid] for video in pool.videos])
     who = None if people is None else tuple(people.get(video, "") for video in pool.videos)
     return replace(pool, truth=Truth(rows, values), people=who)

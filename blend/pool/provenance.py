@@ -15,7 +15,7 @@ from heads.train.provenance import code_mark
 
 MEASURES = ("studies", "bench", "predict", "dry_run.py")
 """What is in blend, and no blend is made with."""
-AFTER_THE_SEARCH = ("crossfit", "submission", "unlabelled", "report", "html", "run.py", "single_task.py")
+AFTER_THE_SEARCH = ("crossfit", "submission", "unlabelled_test", "report", "html", "run.py", "single_task.py")
 AFTER_THE_SEARCH += ("multitask.py", "pipeline.py", "apply.py", "check.py", "check_predictions.py", "compare.py")
 """What changes no trial of a search: an edit of a page or of the selection goes on with the trials that are there."""
 

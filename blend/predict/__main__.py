@@ -15,7 +15,7 @@ from blend.predict.predictor import DEFAULT, Predictor
 from blend.predict.run import DEFAULT_OUT, Format, main, show
 from blend.predict.source import choose_people
 from blend.predict.stream import StreamOptions
-from extract.faces.people import MOST
+from extract.faces.people import MAX_PEOPLE
 from extract.runtime import cli, errors
 from extract.runtime.errors import InputError
 
@@ -52,7 +52,7 @@ Videos = Annotated[
 Blends = Annotated[
     list[Path] | None, typer.Option(help="The folder of a blend, one per task; can be repeated.", show_default=False)
 ]
-Pretrained = Annotated[
+PretrainedName = Annotated[
     str | None,
     typer.Option(
         metavar="[NETWORK]",
@@ -67,7 +67,7 @@ Out = Annotated[
     ),
 ]
 Faces = Annotated[
-    int, typer.Option(help="2: the left and the right person; more: so many at once, by number.", min=1, max=MOST)
+    int, typer.Option(help="2: the left and the right person; more: so many at once, by number.", min=1, max=MAX_PEOPLE)
 ]
 Ids = Annotated[bool, typer.Option("--ids", help="By number with --faces 1 and 2, too.")]
 MinFace = Annotated[
@@ -107,7 +107,7 @@ Window = Annotated[bool, typer.Option("--window", help="Of a stream: show it in 
 
 
 def command(
-    videos: Videos = None, blend: Blends = None, pretrained: Pretrained = None, out: Out = None, faces: Faces = 1,
+    videos: Videos = None, blend: Blends = None, pretrained: PretrainedName = None, out: Out = None, faces: Faces = 1,
     ids: Ids = False, min_face: MinFace = None, min_score: MinScore = None, table_format: TableFormat = "csv",
     video: Draws = True, size: Size = 112, fps: Fps = 30.0, detector: Detector = None, config: ConfigOfRun = None,
     keep: Keep = False, as_json: AsJson = False, camera: Camera = None, drop: Drop = None, serve: Serve = None,
@@ -166,10 +166,10 @@ def tell(said: list[dict[str, Any]], as_json: bool) -> bool:
 
 def prepare_arguments(arguments: list[str]) -> list[str]:
     """Command-line words as typer takes them: `--pretrained` with its name, `--blend` before every blend."""
-    return join_blends(complete_pretrained(arguments))
+    return join_blends(complete_pretrained_option(arguments))
 
 
-def complete_pretrained(arguments: list[str]) -> list[str]:
+def complete_pretrained_option(arguments: list[str]) -> list[str]:
     """`--pretrained` without a name as `--pretrained enet_b0_8_va_mtl`. The next word is its name unless there is none,
     it begins like an option, or is a file or folder.
     """

@@ -10,7 +10,7 @@ from typing import Any
 
 from blend.pool.networks import CHECKSUM, FILE, SECTIONS, _distrust
 from blend.predict.source import DetectedFaces, VideoSource
-from blend.predict.trained import TrainedBlend, list_audio_networks, repair_advice
+from blend.predict.trained_blends import TrainedBlend, list_audio_networks, repair_advice
 from extract import config as configs
 from extract import run as extract_run
 from extract.config import Config
@@ -37,7 +37,7 @@ def extract(
     """
     corpus: dict[str, Any] = {"name": "predicted", "frames": [*map(str, result.crops)]}
     hear = list_audio_networks(networks) & {*networks["features"]["networks"]}
-    needed = hear & {network for item in trained for network in item.needed}
+    needed = hear & {network for item in trained for network in item.required_networks}
     if needed and clip.is_folder:
         raise InputError(
             f"{clip.path}: a folder of crops has no sound, but heads read {sorted(needed)[0]!r}; give the video file"
@@ -78,7 +78,7 @@ def settings(trained: list[TrainedBlend], given: Path | None) -> dict[str, Any]:
     if given is not None:
         config = configs.load(Config, given)
         for item in trained:
-            config = names.add_learnt(config, item.work, item.networks)
+            config = names.add_learnt_networks(config, item.work, item.networks)
         sections = read_sections(config)
     else:
         for item in trained:

@@ -59,7 +59,7 @@ def make(predictor: Predictor, clip: VideoSource, folder: Path, wanted: OutputOp
     if wanted.people:
         crops["people"] = asdict(wanted.people)
     facts = {
-        "video": crops, "blends": {item.task.place: item.mark for item in predictor.trained},
+        "video": crops, "blends": {item.task.place: item.mark for item in predictor.blends},
         "networks": predictor.networks, "table": wanted.table_format, "annotated": wanted.video,
         "code": run_folder.code_hash("blend", ("studies", "bench", "report")),
     }  # fmt: skip
@@ -115,12 +115,12 @@ def _predict(predictor: Predictor, clip: VideoSource, folder: Path, work: Path, 
     said = {
         "video": clip.name, "source": str(clip.path.absolute()), "frames": result.frames,
         **({} if clip.is_album else pace), "faces": faces,
-        "blends": {item.task.place: str(item.folder) for item in predictor.trained},
-        "sound": sound, "broken": result.broken, "files": files,
+        "blends": {item.task.place: str(item.folder) for item in predictor.blends},
+        "sound": sound, "broken": result.defect, "files": files,
         **({"note": predictor.note} if predictor.note else {}),
     }  # fmt: skip
     if not clip.is_album:
-        params = [entry.params for entry in predictor.trained]
+        params = [entry.params for entry in predictor.blends]
         run_folder.write_text(folder / TIMELINE, prediction_timeline.render(table, said, params, result.timing.seconds))
     run_folder.write_json(folder / SUMMARY, said)
     return results

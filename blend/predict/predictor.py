@@ -53,8 +53,7 @@ class Predictor(AbstractContextManager["Predictor"]):
         that is not known, whose file is not at hand, or that has neither expressions nor valence and arousal.
         """
         from blend.predict import features as video_features
-        from blend.predict import pretrained as pretrained_blends
-        from blend.predict import trained as trained_blends
+        from blend.predict import pretrained_blends, trained_blends
 
         if blends and pretrained is not None:
             raise InputError(
@@ -63,10 +62,10 @@ class Predictor(AbstractContextManager["Predictor"]):
             )
         given = Path(config) if config is not None else None
         if pretrained is not None:
-            self.trained, self.networks = pretrained_blends.find(pretrained, given)
+            self.blends, self.networks = pretrained_blends.find(pretrained, given)
         elif blends:
-            self.trained = trained_blends.find(Path(folder) for folder in blends)
-            self.networks = video_features.settings(self.trained, given)
+            self.blends = trained_blends.find(Path(folder) for folder in blends)
+            self.networks = video_features.settings(self.blends, given)
         else:
             raise InputError(
                 "--blend: found none, expected the folder of a blend, as in --blend runs/demo/blend/au; or give "
@@ -84,19 +83,19 @@ class Predictor(AbstractContextManager["Predictor"]):
         """Let go of models and engines; from then on nothing can be predicted. Closing it again does nothing."""
         with self._lock:
             self._engines.clear()
-            self.trained, self._closed = [], True
+            self.blends, self._closed = [], True
 
     @cached_property
     def note(self) -> str:
         """What every output says of what made it; empty: nothing needs saying."""
-        from blend.predict.trained import make_note
+        from blend.predict.trained_blends import make_note
 
-        return make_note(self.trained, self.networks)
+        return make_note(self.blends, self.networks)
 
     @property
     def tasks(self) -> list[str]:
         """The tasks that are predicted, of "expr", "au", "va"."""
-        return [item.task.name for item in self.trained]
+        return [item.task.name for item in self.blends]
 
     def predict(
         self, source: Source, *, faces: int = 1, ids: bool = False, min_face: float | None = None,
@@ -124,8 +123,8 @@ class Predictor(AbstractContextManager["Predictor"]):
         people = choose_people(faces, ids, min_face, min_score)
         with tempfile.TemporaryDirectory(prefix="affect-heads-") as work, self._lock:
             table, result = self.table(frames.as_video(source, Path(work), fps), Path(work), faces, people)
-        if result.broken:
-            warnings.warn(f"{result.broken}; the other frames were predicted", stacklevel=2)
+        if result.defect:
+            warnings.warn(f"{result.defect}; the other frames were predicted", stacklevel=2)
         return table
 
     def table(
@@ -148,14 +147,14 @@ class Predictor(AbstractContextManager["Predictor"]):
         if any(len(frames) for frames, _ in result.people):
             step("features")
             try:
-                video_features.extract(self.trained, self.networks, clip, result, work, self._engines)
+                video_features.extract(self.blends, self.networks, clip, result, work, self._engines)
             except BaseException:
                 self._engines.clear()  # pictures may still be on their way
                 raise
             step("heads")
-            with progress(f"predict {clip.name}", sum(len(item.heads) for item in self.trained), "heads") as bar:
+            with progress(f"predict {clip.name}", sum(len(item.heads) for item in self.blends), "heads") as bar:
                 spans = result.spans(1 if clip.is_album else result.frames)
-                blended = video_predictions.predict(self.trained, work, spans, lambda note: bar.advance(1, note))
+                blended = video_predictions.predict(self.blends, work, spans, lambda note: bar.advance(1, note))
         if isinstance(clip, PictureFolder):
             return prediction_table.build_album(clip, result, blended, self.tasks, self.note), result
         return prediction_table.build(result, blended, self.tasks, self.note), result

@@ -9,7 +9,7 @@ from blend.predict.predictor import Predictor
 from extract.runtime.console import console
 
 DEFAULT_OUT = Path("predicted")
-SHOWN = 20
+MAX_FACES = 20
 """Faces of a video that the terminal lists; summary.json has all."""
 Format = Literal["csv", "parquet", "both"]
 
@@ -60,10 +60,10 @@ def show(said: list[dict[str, Any]]) -> None:
     shown = Table("video", "frames", "face", "with a face", "what it shows, by share of these frames, or on average")
     for item in said:
         nobody = [{"face": "", "frames": 0}] if item["frames"] else []
-        for number, face in enumerate(item["faces"][:SHOWN] or nobody):
+        for number, face in enumerate(item["faces"][:MAX_FACES] or nobody):
             name, frames = (item["video"], f"{item['frames']:,}") if number == 0 else ("", "")
             shown.add_row(name, frames, str(face["face"]), f"{face['frames']:,}", in_words(face))
-        if (more := len(item["faces"]) - SHOWN) > 0:
+        if (more := len(item["faces"]) - MAX_FACES) > 0:
             shown.add_row("", "", f"and {more} more", "", "")
     console().print(shown)
     for item in said:

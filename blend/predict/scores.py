@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from blend.decision import combine
 from blend.pool import gap_filling, pool
 from blend.pool.pool import as_row
-from blend.predict.trained import TrainedBlend
+from blend.predict.trained_blends import TrainedBlend
 from heads.data.predictions import Predictions
 
 
@@ -25,7 +25,7 @@ class BlendedVideo:
     task: str
     scores: NDArray[np.float32]
     """[frames, outputs]: blended and smoothed."""
-    decided: NDArray[np.generic]
+    decisions: NDArray[np.generic]
     """au uint8 [frames, 12], expr int8 [frames], va float32 [frames, 2]."""
 
 

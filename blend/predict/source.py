@@ -79,7 +79,7 @@ class DetectedFaces:
     """What each of them is called in one of `crops`."""
     crops: tuple[Path, ...]
     """Folders that hold <video>/00001.jpg."""
-    broken: str = ""
+    defect: str = ""
     """Why the video is not whole; empty: it is."""
     measures: tuple[Measures, ...] | None = None
     """Of people by number, one per person: what is known of the faces beside their boxes."""

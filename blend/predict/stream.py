@@ -28,14 +28,14 @@ from extract.runtime.errors import InputError, hide_password
 if TYPE_CHECKING:
     from blend.predict.annotate import LivePainter
     from blend.predict.predictor import Predictor
-    from blend.predict.trained import TrainedBlend
+    from blend.predict.trained_blends import TrainedBlend
     from extract.faces.people import PeopleOptions
     from extract.features.pictures import Features
     from heads.train.causal import FrameMemory
 
 DIGITS = 7
 """Significant digits of a number, as in the tables."""
-FORGOTTEN = 1000
+MEMORY_FRAMES = 1000
 """Frames after which what is remembered of a face that has gone is let go."""
 AT_ONCE = 2.0
 """Seconds that a source gets to say that it is not there, before models are loaded."""
@@ -60,14 +60,14 @@ class Summary:
     """What became of a stream."""
 
     frames: int = 0
-    dropped: int = 0
+    drops: int = 0
     seconds: float = 0.0
     """Sum of all frames' latencies."""
     faces: set[int] = field(default_factory=set)
 
     def __str__(self) -> str:
         mean = f", mean latency {1000 * self.seconds / self.frames:.0f} ms" if self.frames else ""
-        return f"{self.frames:,} frames predicted, {self.dropped:,} dropped{mean}, faces: {len(self.faces):,}"
+        return f"{self.frames:,} frames predicted, {self.drops:,} dropped{mean}, faces: {len(self.faces):,}"
 
 
 def find_source(videos: list[str], camera: str | None) -> tuple[str, bool] | None:
@@ -97,7 +97,7 @@ def main(source: str, camera: bool, predictor: Predictor, wanted: StreamOptions)
         video = stack.enter_context(LiveVideo(source, camera, wanted.drop))
         view = View(wanted, predictor.note)
         stack.callback(view.close)
-        video.opened.wait(AT_ONCE)
+        video.start_event.wait(AT_ONCE)
         if (failure := video.failure()) is not None:
             raise failure
         live = LivePredictor(predictor, wanted.people)
@@ -155,12 +155,12 @@ def _is_there(path: Path) -> InputError:
 
 def _write(out: TextIO, frame: LiveFrame, rows: list[Row], note: str, summary: Summary) -> None:
     """Write a frame's lines, at once."""
-    latency = time.monotonic() - frame.arrived
-    summary.frames, summary.dropped = summary.frames + 1, frame.dropped
+    latency = time.monotonic() - frame.arrival
+    summary.frames, summary.drops = summary.frames + 1, frame.drops
     summary.seconds += latency
     summary.faces |= {row["face"] for row in rows}
     first = {"frame": frame.number, "time": round(frame.seconds, 4)}
-    last = ({"by": note} if note else {}) | {"latency_ms": round(1000 * latency, 1), "dropped": frame.dropped}
+    last = ({"by": note} if note else {}) | {"latency_ms": round(1000 * latency, 1), "dropped": frame.drops}
     lines = [json.dumps(first | row | last, ensure_ascii=False) for row in rows or [{"face": None}]]
     out.write("\n".join(lines) + "\n")
     out.flush()
@@ -175,7 +175,7 @@ class LivePredictor:
         Raises InputError where one of them needs sound, or frames that are still to come.
         """
         from blend.predict import features as video_features
-        from blend.predict.trained import list_audio_networks
+        from blend.predict.trained_blends import list_audio_networks
         from extract import config as configs
         from extract.engines.create import EngineCache
         from extract.faces.detector import yunet
@@ -183,9 +183,9 @@ class LivePredictor:
         from extract.faces.tracker import Tracker
         from extract.features.pictures import PictureNetworks
 
-        self.trained, self.size, sections = predictor.trained, predictor.size, predictor.networks
-        _refuse_sound(self.trained, sections)
-        _refuse_later_frames(self.trained)
+        self.blends, self.size, sections = predictor.blends, predictor.size, predictor.networks
+        _refuse_sound(self.blends, sections)
+        _refuse_later_frames(self.blends)
         self.follower: FaceFollower = LargestFace()
         if people is not None:
             self.follower = NumberedFaces(Tracker(people.min_score, people.min_size), people.at_once)
@@ -194,7 +194,7 @@ class LivePredictor:
         sections = {**sections, "features": {**sections["features"], "networks": seen}}
         config = configs.check(configs.Config, {"corpus": {"name": "stream"}, **sections}, "the stream's networks")
         self.networks = PictureNetworks(config, EngineCache())
-        for item in self.trained:
+        for item in self.blends:
             for network in set(item.networks) & set(seen):
                 video_features.check_origin(item, network, self.networks.about[network])
         self._people: dict[int, Person] = {}
@@ -203,7 +203,7 @@ class LivePredictor:
         """Predict black, so that the first frame does not wait for what is loaded or compiled once."""
         black = np.zeros((self.size, self.size, 3), np.uint8)
         self.detect(black)
-        person = Person(self.trained, self.networks.classes)
+        person = Person(self.blends, self.networks.classes)
         for frame in (1, 2):
             person.predict(frame, *self.networks.run([black], frame))
 
@@ -218,13 +218,13 @@ class LivePredictor:
         crops = [crop(frame.pixels, box, self.size) for _, box in faces]
         for (number, box), features in zip(faces, self.networks.run(crops, frame.number), strict=True):
             if number not in self._people:
-                self._people[number] = Person(self.trained, self.networks.classes)
+                self._people[number] = Person(self.blends, self.networks.classes)
             row: Row = {"face": number} | {side: round(float(value), 2) for side, value in zip(SIDES, box, strict=True)}
             for task, scores, decided in self._people[number].predict(frame.number, features):
                 values = name_values(task, scores[None], decided[None])
                 row |= {name: _round(value) for name, [value] in values.items()}
             rows.append(row)
-        for number in [number for number, person in self._people.items() if frame.number - person.last > FORGOTTEN]:
+        for number in [number for number, person in self._people.items() if frame.number - person.last > MEMORY_FRAMES]:
             del self._people[number]
         return rows
 
@@ -233,7 +233,7 @@ class LivePredictor:
         from blend.decision import smooth
 
         parts = []
-        for item in self.trained:
+        for item in self.blends:
             if smooth.reach(item.params.kernel, item.params.k):
                 k = item.params.k if isinstance(item.params.k, int) else f"up to {max(item.params.k)}"
                 parts.append(f"smoothing of {item.task.name} ({item.params.kernel}, k = {k})")
@@ -261,10 +261,10 @@ def _round(value: Any) -> Any:
 
 def _refuse_sound(trained: list[TrainedBlend], sections: Mapping[str, Any]) -> None:
     """Raise InputError for a blend whose heads cannot do without sound."""
-    from blend.predict.trained import list_audio_networks
+    from blend.predict.trained_blends import list_audio_networks
 
     for item in trained:
-        if needed := sorted(list_audio_networks(sections) & item.needed):
+        if needed := sorted(list_audio_networks(sections) & item.required_networks):
             raise InputError(
                 f"{item.folder}: its heads read {needed[0]!r}, which hears, and a stream is only seen; blend heads "
                 f"that see, or predict the video as a file"
@@ -290,7 +290,7 @@ class Person:
         from blend.decision import smooth
         from heads.train import causal
 
-        self.trained, self.classes, self.last = trained, classes, 0
+        self.blends, self.classes, self.last = trained, classes, 0
         models = [model for item in trained for model in item.models.values() if hasattr(model, "temporal")]
         self._memory: FrameMemory = causal.create_memory(models)
         self._reach = [smooth.reach(item.params.kernel, item.params.k) for item in trained]
@@ -302,7 +302,7 @@ class Person:
         """
         self._memory.add(frame, features)
         results = []
-        for item, reach, scores in zip(self.trained, self._reach, self._scores, strict=True):
+        for item, reach, scores in zip(self.blends, self._reach, self._scores, strict=True):
             if frame - self.last > max(reach, MEMORY):
                 scores.clear()  # out of the kernel's sight: nothing is filled in from there
             scores[frame] = {head: self._predict_head(model) for head, model in item.models.items()}
@@ -313,7 +313,7 @@ class Person:
         return results
 
     def _predict_head(self, model: Any) -> NDArray[np.float32]:
-        from blend.predict.pretrained import NetworkHead
+        from blend.predict.pretrained_blends import NetworkHead
         from heads.train import causal
 
         if isinstance(model, NetworkHead):
@@ -334,7 +334,7 @@ def smooth_last(
     numbers -= numbers[0] - 1
     heads = {head: (numbers, np.stack([of[head] for of in scores.values()])) for head in item.heads}
     blended = blend_video(item, heads, int(numbers[-1]))
-    return blended.scores[-1], blended.decided[-1]
+    return blended.scores[-1], blended.decisions[-1]
 
 
 class View:
@@ -353,7 +353,7 @@ class View:
 
     def show(self, frame: LiveFrame, rows: list[Row]) -> bool:
         """Show a frame with what was predicted. False: its window was closed, or `q` pressed there."""
-        if not self.window and (self.server is None or not self.server.watched):
+        if not self.window and (self.server is None or not self.server.has_viewers):
             return True
         from blend.predict.annotate import LivePainter
 

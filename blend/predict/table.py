@@ -52,7 +52,7 @@ def build(
         columns |= {column: measures[QUALITY[column]].round(2) for column in measured}
         at = frames.astype(np.int64) - spans[video][0]
         for item in blended.get(video, []):
-            columns |= name_values(item.task, item.scores[at], item.decided[at])
+            columns |= name_values(item.task, item.scores[at], item.decisions[at])
         numbers = frames if result.by_number else np.arange(1, result.frames + 1)
         parts.append(_rows(columns | {"by": note}, frames, numbers, names, result.timing.seconds, name))
     if not parts:

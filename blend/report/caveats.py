@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from blend.report import facts as report_facts
-from blend.report import unlabelled as unlabelled_sentences
+from blend.report import unlabelled_test as unlabelled_sentences
 from blend.report.leaderboard import leader
 from blend.report.pointers import ref
 from blend.report.schema import Report
@@ -23,12 +23,12 @@ WEAK = 0.5
 """Part of the mean below which an output is said to be weak."""
 PULL = 0.01
 """What a single video may take off the score unnoticed."""
-FILLED = 0.05
+FILLED_SHARE = 0.05
 """Part of the frames."""
 RATIO, DIFFERENCE = 2.0, 0.03
 """Rates in train and validation that differ by so much, both ways, are named."""
 FEW_VIDEOS = 3
-MOST = 4
+MAX_NAMES = 4
 """Names in one sentence."""
 
 
@@ -71,7 +71,7 @@ def _optimism(report: Report) -> Iterator[str]:
 
 def _not_better(report: Report) -> Iterator[str]:
     first = leader(report)
-    if first is None or first.submitted or report["expected"] is None:
+    if first is None or first.is_submission or report["expected"] is None:
         return
     what = "choosing weights" if first.place[1] == "equal" else "blending"
     if first.place[0] == "ways":
@@ -103,7 +103,7 @@ def _people(report: Report) -> Iterator[str]:
 def _pulling(key: str, name: str, rows: Iterable[tuple[int, Mapping[str, Any]]]) -> str:
     """Those of the rows, by their place, that pull the score down by more than PULL, the worst first; "" for none."""
     worst = sorted((row["influence"], i, row[name]) for i, row in rows if (row["influence"] or 0.0) < -PULL)
-    return ", ".join(f"{who} ({ref(key, i, 'influence')})" for _, i, who in worst[:MOST])
+    return ", ".join(f"{who} ({ref(key, i, 'influence')})" for _, i, who in worst[:MAX_NAMES])
 
 
 def _outputs(report: Report) -> Iterator[str]:
@@ -111,21 +111,23 @@ def _outputs(report: Report) -> Iterator[str]:
     parts = {name: score for name, score in report[key].items() if score is not None}
     mean = sum(parts.values()) / max(len(parts), 1)
     if weak := sorted((name for name in parts if parts[name] < WEAK * mean), key=lambda name: parts[name]):
-        yield f"Far below the others: {', '.join(f'{name} ({ref(key, name)})' for name in weak[:MOST])}."
+        yield f"Far below the others: {', '.join(f'{name} ({ref(key, name)})' for name in weak[:MAX_NAMES])}."
 
 
 def _rare(report: Report) -> Iterator[str]:
     parts = report["data"]["validation"]["outputs"]
     rare = [name for name, part in parts.items() if part.get("videos", FEW_VIDEOS) < FEW_VIDEOS]
     if rare and len(parts) >= FEW_VIDEOS:
-        named = ", ".join(f"{name} ({ref('data', 'validation', 'outputs', name, 'videos')})" for name in rare[:MOST])
-        more = f" and {len(rare) - MOST} more" if len(rare) > MOST else ""
+        named = ", ".join(
+            f"{name} ({ref('data', 'validation', 'outputs', name, 'videos')})" for name in rare[:MAX_NAMES]
+        )
+        more = f" and {len(rare) - MAX_NAMES} more" if len(rare) > MAX_NAMES else ""
         yield f"Shown by fewer than {FEW_VIDEOS} validation videos, so hardly tested: {named}{more}."
 
 
 def _filled(report: Report) -> Iterator[str]:
     for key, all_of, what in (("frames", "labelled", "annotated validation"), ("submission", "frames", "submitted")):
-        if report[key]["filled"] > FILLED * report[key][all_of]:
+        if report[key]["filled"] > FILLED_SHARE * report[key][all_of]:
             yield (
                 f"{ref(key, 'filled')} of {ref(key, all_of)} {what} frames have no face of their own and are guessed "
                 f"from their neighbours."
@@ -146,6 +148,6 @@ def _balance(report: Report) -> Iterator[str]:
         named = ", ".join(
             f"{name} ({ref('data', 'train', 'outputs', name, 'rate')} of the frames in train, "
             f"{ref('data', 'validation', 'outputs', name, 'rate')} in validation)"
-            for _, name in sorted(odd, reverse=True)[:MOST]
+            for _, name in sorted(odd, reverse=True)[:MAX_NAMES]
         )
         yield f"Train and validation differ: {named}. Test may differ from both."

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.calibrate import threshold_rules
-from blend.calibrate.video_counts import number_or_none
-from blend.crossfit.outcome import EQUAL, BlendResult
+from blend.calibrate.video_counts import encode_number
+from blend.crossfit.outcome import EQUAL_WAY, BlendResult
 from blend.decision import combine
 from blend.decision.params import Params
 from blend.pool.pool import Pool
@@ -40,7 +40,7 @@ pass through scores that other parts of the report have.
 def against_k(pool: Pool, outcome: BlendResult, ks: list[int]) -> dict[str, list[float | None]]:
     """Score at each k of the best heads and of equal weights, everything else as tuned for their own k."""
     ranked = outcome.distinct()
-    shown = [*ranked[:HEADS], *([EQUAL] if len(ranked) > 1 else [])]
+    shown = [*ranked[:HEADS], *([EQUAL_WAY] if len(ranked) > 1 else [])]
     return {name: curve(pool, outcome.baselines[name].params, ks) for name in shown}
 
 
@@ -48,20 +48,20 @@ def curve(pool: Pool, params: Params, ks: list[int]) -> list[float | None]:
     """The score of a blend with each of some k in place of its own."""
     weights = dict(zip(params.heads, params.weights, strict=True))
     used = [h for h, head in enumerate(pool.heads) if np.any(weights.get(head, 0.0)) or params.filter is not None]
-    small = replace(pool, heads=tuple(pool.heads[h] for h in used), scores=pool.scores[used], own=None)
+    small = replace(pool, heads=tuple(pool.heads[h] for h in used), scores=pool.scores[used], coverage=None)
     # a head that weighs nothing costs nothing
     few = replace(params, heads=small.heads, weights=tuple(weights.get(head, 0.0) for head in small.heads))
-    return [number_or_none(small.score(combine.combine(small, replace(few, k=k)))) for k in ks]
+    return [encode_number(small.score(combine.combine(small, replace(few, k=k)))) for k in ks]
 
 
 def thresholds(pool: Pool, outcome: BlendResult) -> dict[str, Any]:
     """au: F1 of every unit at CUTS thresholds, on all videos and on each fold's own; thresholds found in the folds."""
-    way = outcome.chosen
-    blended = combine.blend(pool, way.params)[pool.known.rows]
-    table = threshold_rules.per_video(blended, pool.known.values, pool.video_of, len(pool.videos))  # type: ignore[arg-type]
+    way = outcome.selected_blend
+    blended = combine.blend(pool, way.params)[pool.known_truth.rows]
+    table = threshold_rules.per_video(blended, pool.known_truth.values, pool.video_of, len(pool.videos))  # type: ignore[arg-type]
     coarse = table.reshape(*table.shape[:3], CUTS, -1).sum(-1, dtype=np.float64)
-    folds = way.crossed.folds if way.crossed is not None else ()
-    result = way.crossed.params if way.crossed is not None else ()
+    folds = way.cross_fit.folds if way.cross_fit is not None else ()
+    result = way.cross_fit.params if way.cross_fit is not None else ()
     return {
         "cuts": [i / CUTS for i in range(CUTS)],
         "f1": _per_output(pool, threshold_rules.curve(coarse.sum(1))),
@@ -80,7 +80,7 @@ def _rounded(values: NDArray[np.float64]) -> list[float]:
 
 def confusion(pool: Pool, decided: VideoDecisions) -> list[list[int]]:
     """expr: frames by class that they show (rows) and class that is decided (columns), [C, C]."""
-    truth, kind = pool.known.values, pool.blend_task
+    truth, kind = pool.known_truth.values, pool.blend_task
     return kind.table_as_json(kind.count(truth, decided.decisions, np.zeros(len(truth), np.int64), 1)[0])
 
 
@@ -89,7 +89,7 @@ def reliability(pool: Pool, decided: VideoDecisions) -> dict[str, dict[str, Any]
 
     `error` is the mean distance between the two, weighted by frames (the expected calibration error).
     """
-    truth, low = pool.task.as_columns(pool.known.values), pool.task.lowest
+    truth, low = pool.task.as_columns(pool.known_truth.values), pool.task.lowest
     predicted = pool.blend_task.predictions(decided.scores, decided.decisions)
     results = {}
     for c, name in enumerate(pool.task.outputs):
@@ -112,7 +112,7 @@ def density(pool: Pool, decided: VideoDecisions) -> dict[str, list[list[int]]]:
     "truth" and "blend": the first output (valence) across, the second (arousal) up; by an output's name: truth across,
     prediction up.
     """
-    t, p = pool.known.values.astype(np.float64), decided.decisions.astype(np.float64)
+    t, p = pool.known_truth.values.astype(np.float64), decided.decisions.astype(np.float64)
     pairs = {"truth": (t[:, 0], t[:, 1]), "blend": (p[:, 0], p[:, 1])}
     pairs |= {name: (t[:, c], p[:, c]) for c, name in enumerate(pool.task.outputs)}
     return {name: _cells(across, up) for name, (across, up) in pairs.items()}

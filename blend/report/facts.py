@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.calibrate.video_counts import number_or_none
+from blend.calibrate.video_counts import encode_number
 from blend.config import Config
 from blend.pool.inputs import BlendInputs
 from blend.pool.pool import Pool
@@ -33,8 +33,8 @@ if TYPE_CHECKING:  # who only reads a report searches nothing
 
 def describe_data(pool: Pool, train: Path | None) -> dict[str, Any]:
     """`validation` from the pool, `train` from its folder of annotations (None: not at hand)."""
-    here = _part(pool.task, pool.known.values, pool.video_of, len(pool.videos), int(pool.offsets[-1]))
-    results = {"validation": here | {"filled": int((~pool.present[pool.known.rows]).sum())}, "train": None}
+    here = _part(pool.task, pool.known_truth.values, pool.video_of, len(pool.videos), int(pool.offsets[-1]))
+    results = {"validation": here | {"filled": int((~pool.present[pool.known_truth.rows]).sum())}, "train": None}
     if train is not None:
         annotations = list(read.read_folder(train, pool.task).values())
         values = np.concatenate([entry.values[entry.valid] for entry in annotations])
@@ -63,7 +63,7 @@ def describe_resemblance(config: Config, sources: BlendInputs, work: Path) -> di
     videos are sets of pictures.
     """
     seen = [name for name in config.features.networks if name in registry.NETWORKS or name in config.networks]
-    if sources.people is not None or not sources.ours or sources.task.stills:
+    if sources.people is not None or not sources.project_heads or sources.task.stills:
         return None
     val, train = (read.videos(folder, sources.task) for folder in (sources.paths.val, sources.paths.train))
     result = resemblance.find(work, seen, val, train)
@@ -93,7 +93,9 @@ def describe_making(config: Config, sources: BlendInputs) -> Making:
     version = "unknown"
     with suppress(metadata.PackageNotFoundError):  # run from a folder, never installed
         version = metadata.version("affect-heads")
-    heads = {name: took for name, folder in sorted(sources.ours.items()) if (took := _seconds(folder)) is not None}
+    heads = {
+        name: took for name, folder in sorted(sources.project_heads.items()) if (took := _seconds(folder)) is not None
+    }
     return {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"), "version": version,
         "command": errors.describe_command(), "heads": heads, "config": config.model_dump(mode="json"),
@@ -113,7 +115,7 @@ def _seconds(head: Path) -> HeadSeconds | None:
 
 FEWEST = 20
 """With fewer trials that differ nothing can be said of importance."""
-MOST = 400
+MAX_TRIALS = 400
 """So many trials, evenly taken, are enough to say it, and quick."""
 TREES = 32
 
@@ -125,7 +127,7 @@ def describe_search(pool: Pool, result: SearchResult, seed: int) -> dict[str, An
     Optuna, seeded; None where there are too few trials or all score the same.
     """
     return {
-        "score": [number_or_none(trial.score) for trial in result.trials],
+        "score": [encode_number(trial.score) for trial in result.trials],
         "start": [trial.start for trial in result.trials],
         "importance": importance(pool, result, seed),
     }
@@ -141,7 +143,7 @@ def importance(pool: Pool, result: SearchResult, seed: int) -> dict[str, float] 
     from blend.search.search import derive
 
     trials = [trial for trial in result.trials if np.isfinite(trial.score)]
-    trials = trials[:: -(-len(trials) // MOST)] if trials else []
+    trials = trials[:: -(-len(trials) // MAX_TRIALS)] if trials else []
     if len(trials) < FEWEST or len({trial.score for trial in trials}) < 2:
         return None
     copies = dict(result.copies)

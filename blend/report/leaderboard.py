@@ -54,7 +54,7 @@ class Leader:
     name: str
     place: tuple[str, ...]
     score: float
-    submitted: bool = False
+    is_submission: bool = False
 
 
 def leader(report: Report) -> Leader | None:
@@ -107,7 +107,7 @@ def list_cards(report: Report) -> list[Card]:
         band = f"95 % interval {ref('interval', 0)} to {ref('interval', 1)}"
         note = "no interval" if report["interval"] is None else band
         meaning = "The score to be expected on new videos: each video is decided by a blend that was made without it."
-        cards.append(Card("expected", ("expected",), note, meaning, first is not None and first.submitted))
+        cards.append(Card("expected", ("expected",), note, meaning, first is not None and first.is_submission))
     note = "on the videos it was made from" if held_out else "on the one video that it was made from"
     meaning = "Weights, smoothing and thresholds were tuned on these very videos: too good a number to promise."
     cards.append(Card("fitted", ("submitted",), note, meaning))

@@ -12,7 +12,7 @@ from typing import Any
 OPEN, CLOSE = "\ue000", "\ue001"
 """Around a pointer in a text: characters that no name has."""
 SLOT = re.compile(f"{OPEN}(.*?){CLOSE}", re.DOTALL)
-UNDEFINED = "undefined"
+UNDEFINED_TEXT = "undefined"
 
 
 def pointer(*path: str | int) -> str:
@@ -25,9 +25,9 @@ def ref(*path: str | int) -> str:
     return OPEN + pointer(*path) + CLOSE
 
 
-def value(report: Any, where: str) -> Any:
+def value(report: Any, place: str) -> Any:
     """What a JSON pointer points at. Raises KeyError or IndexError where there is nothing."""
-    for part in where.split("/")[1:]:
+    for part in place.split("/")[1:]:
         name = part.replace("~1", "/").replace("~0", "~")
         report = report[int(name)] if isinstance(report, list) else report[name]
     return report
@@ -36,7 +36,7 @@ def value(report: Any, where: str) -> Any:
 def format_number(number: Any, digits: int) -> str:
     """A number as people read it: None is not defined, whole numbers have no fraction."""
     if number is None:
-        return UNDEFINED
+        return UNDEFINED_TEXT
     if isinstance(number, list):
         return "per output"
     if isinstance(number, int):

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from blend.calibrate.video_counts import number_or_none
+from blend.calibrate.video_counts import encode_number
 from blend.config import BlendSettings
 from blend.crossfit import outcome as outcomes
 from blend.crossfit.estimate import CrossFit
@@ -18,7 +18,7 @@ from blend.crossfit.selection import SelectedBlend
 from blend.decision import combine
 from blend.decision.params import Params
 from blend.pool.pool import Pool
-from blend.report import curves, published
+from blend.report import curves, published_scores
 from blend.report import facts as report_facts
 from blend.report import videos as video_scores
 from blend.report.schema import Details, FrameCounts, Making, OwnNumbers, Report, Submission, ValidationScores, Way
@@ -48,25 +48,27 @@ def build(
 
 def build_scores(pool: Pool, outcome: BlendResult, settings: BlendSettings, seed: int) -> ValidationScores:
     """What validation alone can tell."""
-    task, chosen, result = pool.task, outcome.chosen, outcome.search
-    params, crossed = chosen.params, chosen.crossed
-    parts = map(number_or_none, task.per_output(pool.known.values, combine.combine(pool, params)[pool.known.rows]))
+    task, chosen, result = pool.task, outcome.selected_blend, outcome.search
+    params, crossed = chosen.params, chosen.cross_fit
+    parts = map(
+        encode_number, task.per_output(pool.known_truth.values, combine.combine(pool, params)[pool.known_truth.rows])
+    )
     plain = {head: _plain(pool, [head]) for head in pool.heads}
-    plain[outcomes.EQUAL] = _plain(pool, [head for head in pool.heads if head not in dict(result.copies)])
+    plain[outcomes.EQUAL_WAY] = _plain(pool, [head for head in pool.heads if head not in dict(result.copies)])
     ways = {name: _way(way) for name, way in outcome.ways.items()}
     what, groups = "recordings" if pool.people is None else "people", outcome.test_groups or "as many"
     table = params.as_json()
     own = cast(OwnNumbers, {key: table[key] for key in ("bias", "filter", "scale", "shift") if key in table})
     return {
         "task": task.name, "metric": task.metric, "select": outcome.select,
-        "heads": {head: plain[head] for head in pool.heads}, "equal": plain[outcomes.EQUAL],
-        "submitted": chosen.score, "searched": outcome.ways[outcomes.TUNED].score,
-        "expected": crossed.pooled if crossed is not None else None, "cross_fitted": _folds(pool, crossed),
-        "interval": ways[outcome.select]["interval"], "published_drop": list(published.DROPS.get(task.name, ())),
+        "heads": {head: plain[head] for head in pool.heads}, "equal": plain[outcomes.EQUAL_WAY],
+        "submitted": chosen.score, "searched": outcome.ways[outcomes.TUNED_WAY].score,
+        "expected": crossed.pooled_score if crossed is not None else None, "cross_fitted": _folds(pool, crossed),
+        "interval": ways[outcome.select]["interval"], "published_drop": list(published_scores.DROPS.get(task.name, ())),
         "interval_of": f"a test set of {groups} {what} like these" if crossed is not None else None,
         "optimism": ways[outcome.select]["optimism"], "ways": ways,
         "baselines": {name: {"score": plain[name], **_way(way)} for name, way in outcome.baselines.items()},
-        "choice": None if chosen.chosen is None else asdict(chosen.chosen),
+        "choice": None if chosen.candidate is None else asdict(chosen.candidate),
         "k": table["k"], "kernel": params.kernel, "weights": table["weights"], "thresholds": table.get("thresholds"),
         **own,
         "per_output": dict(zip(task.outputs, parts, strict=True)),
@@ -82,8 +84,8 @@ def build_scores(pool: Pool, outcome: BlendResult, settings: BlendSettings, seed
 
 def _way(way: SelectedBlend) -> Way:
     """Tuned on all videos, cross-fitted, the optimism between them, an interval."""
-    held = way.crossed.pooled if way.crossed is not None else None
-    interval = way.crossed.interval if way.crossed is not None else None
+    held = way.cross_fit.pooled_score if way.cross_fit is not None else None
+    interval = way.cross_fit.interval if way.cross_fit is not None else None
     return {
         "tuned": way.score, "cross_fitted": held,
         "optimism": None if held is None or way.score is None else way.score - held,
@@ -94,11 +96,11 @@ def _way(way: SelectedBlend) -> Way:
 
 def frames(pool: Pool) -> FrameCounts:
     """Of the validly annotated frames."""
-    labelled, present = len(pool.known.rows), int(pool.present[pool.known.rows].sum())
+    labelled, present = len(pool.known_truth.rows), int(pool.present[pool.known_truth.rows].sum())
     return {
         "labelled": labelled, "with_features": present, "filled": labelled - present, "videos": len(pool.videos),
         "people": len(np.unique(pool.groups[np.unique(pool.video_of)])), "people_known": pool.people is not None,
-        "videos_without_face": list(pool.without_face), "filled_by_head": pool.count_filled(pool.known.rows),
+        "videos_without_face": list(pool.without_face), "filled_by_head": pool.count_gaps(pool.known_truth.rows),
     }  # fmt: skip
 
 
@@ -110,7 +112,7 @@ def describe_submission(
     return {
         "path": "submission.txt", "from": source, "lines": len(listed.images) + 1, "frames": len(listed.images),
         "filled": int((~pool.present[rows]).sum()), "videos": len(listed.names),
-        "videos_without_face": list(pool.without_face), "filled_by_head": pool.count_filled(rows),
+        "videos_without_face": list(pool.without_face), "filled_by_head": pool.count_gaps(rows),
         "test_from": test_from, "learnt_from_train_and_val": list(learnt_from_both),
     }  # fmt: skip
 
@@ -119,7 +121,7 @@ def _plain(pool: Pool, heads: list[str]) -> float | None:
     """The score of some heads with equal weights, without smoothing and without tuned thresholds."""
     weights = tuple(float(head in heads) / len(heads) for head in pool.heads)
     params = Params(pool.task.name, pool.task.outputs, pool.heads, weights)
-    return number_or_none(pool.score(combine.combine(pool, params)))
+    return encode_number(pool.score(combine.combine(pool, params)))
 
 
 def _folds(pool: Pool, crossed: CrossFit | None) -> dict[str, Any] | None:
@@ -130,7 +132,7 @@ def _folds(pool: Pool, crossed: CrossFit | None) -> dict[str, Any] | None:
         "mean": float(np.mean(known)) if known else None,
         "std": float(np.std(known, ddof=1)) if len(known) > 1 else None,
         "folds": list(crossed.scores),
-        "pooled": crossed.pooled,
+        "pooled": crossed.pooled_score,
         "videos": [[pool.videos[v] for v in fold] for fold in crossed.folds],
     }
 
@@ -138,7 +140,7 @@ def _folds(pool: Pool, crossed: CrossFit | None) -> dict[str, Any] | None:
 def _curve(pool: Pool, params: Params, widest: int) -> dict[str, list[Any]]:
     """The score of the blend with any other k, everything else as it is. A k per output stands at none of them."""
     ks = sorted({k for k in CURVE if k <= widest} | ({params.k} if isinstance(params.k, int) else set()))
-    scores = [number_or_none(pool.score(combine.combine(pool, replace(params, k=k)))) for k in ks]
+    scores = [encode_number(pool.score(combine.combine(pool, replace(params, k=k)))) for k in ks]
     return {"k": list(ks), "score": scores}
 
 
@@ -149,9 +151,9 @@ def build_details(
 
     `ks` are those at which the blend's own curve was taken; `train` is the folder of training annotations.
     """
-    decided = video_scores.decide(pool, outcome.chosen)
-    videos = video_scores.facts(pool, decided, outcome.chosen.params)
-    scores = map(number_or_none, pool.task.per_output(pool.known.values, decided.decisions))
+    decided = video_scores.decide(pool, outcome.selected_blend)
+    videos = video_scores.facts(pool, decided, outcome.selected_blend.params)
+    scores = map(encode_number, pool.task.per_output(pool.known_truth.values, decided.decisions))
     return {
         "corpus": corpus,
         "held_out": decided.held_out,

@@ -97,8 +97,10 @@ def load_report(folder: str | Path) -> RunReport:
     folder = Path(folder)
     file = folder / FILE
     report = run_folder.read_json(file, EXAMPLE)
-    if not (folder / run_folder.DONE).is_file():
-        raise InputError(f"{folder}: not finished (no {run_folder.DONE} in it); start the same run again, it goes on")
+    if not (folder / run_folder.DONE_FILE).is_file():
+        raise InputError(
+            f"{folder}: not finished (no {run_folder.DONE_FILE} in it); start the same run again, it goes on"
+        )
     run_folder.check_result(file, "python -m blend.run makes it anew")
     if report.get("task") not in NAMES:
         raise InputError(f"{file}: no report of a blend; {EXAMPLE}")

@@ -45,7 +45,7 @@ FrameCounts = TypedDict("FrameCounts", {
 """Of the validly annotated frames: how many, with a prediction of every head, filled, and of how many people; and
 videos without any face. Where people are not known (`people_known`), recordings stand for them.
 """
-Named = TypedDict("Named", {"person": str | None}, total=False)
+PersonName = TypedDict("PersonName", {"person": str | None}, total=False)
 Video = TypedDict("Video", {
     "video": str, "group": NotRequired[Frames | None], "person": NotRequired[str | None], "frames": int,
     "labelled": Frames, "filled": int, "score": Score, "influence": Score, "truth": str, "counts": Counts,

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from blend.report.leaderboard import HEADER, best_head, board, leader
-from blend.report.pointers import UNDEFINED, format_number, plain, pointer, ref, value
+from blend.report.pointers import UNDEFINED_TEXT, format_number, plain, pointer, ref, value
 from blend.report.schema import Report
 from extract.runtime.console import console, number_table
 
 
 def number(value: float | None) -> str:
     """A score as people read it; "undefined" where the data do not define it."""
-    return UNDEFINED if value is None else f"{value:.4f}"
+    return UNDEFINED_TEXT if value is None else f"{value:.4f}"
 
 
-TUNED_HERE = (
+TUNING_CAVEAT = (
     "The standard heads' settings were tuned on these validation videos: their scores here, and the blend's, are "
     "somewhat too good on held-out ones, too."
 )
@@ -30,7 +30,7 @@ WAYS = {
 
 FEW_PEOPLE = 6
 """With fewer in validation a score is said to be of these people."""
-NAMED = 4
+MAX_NAMES = 4
 """Heads in one sentence."""
 
 
@@ -52,7 +52,7 @@ def lines(report: Report) -> Iterator[str]:
         yield "Its numbers are the mean of what validation and what train's out-of-fold predictions give."
     yield from _held_out(report)
     if report["heads_tuned_here"]:
-        yield TUNED_HERE
+        yield TUNING_CAVEAT
     if report["test"] is not None:
         yield f"On the test videos, whose truth is known for this corpus, the submission scores {ref('test', 'score')}."
     as_one = "" if "given" in report["search"]["start"] else ": they were searched as one"
@@ -96,7 +96,7 @@ def describe_inputs(report: Report) -> str:
     """Which heads the blend is of, the weightiest first, and how it is smoothed."""
     used = [head for head, weight in mean_weights(report).items() if weight]
     own = any(isinstance(report["weights"][head], list) for head in used)
-    named = [head if own else f"{head} ({ref('weights', head)})" for head in used[:NAMED]]
+    named = [head if own else f"{head} ({ref('weights', head)})" for head in used[:MAX_NAMES]]
     if more := len(used) - len(named):
         named.append(f"{more} more")
     heads = f"{', '.join(named[:-1])} and {named[-1]}" if len(named) > 1 else "".join(named)
@@ -125,7 +125,7 @@ def _held_out(report: Report) -> Iterator[str]:
     )
     yield from describe_drop(report)
     if (best := best_head(report)) is not None:
-        equal = ref("baselines", "equal", "cross_fitted") if "equal" in report["baselines"] else UNDEFINED
+        equal = ref("baselines", "equal", "cross_fitted") if "equal" in report["baselines"] else UNDEFINED_TEXT
         yield (
             f"On held-out videos likewise, the best head alone, {best}, reaches "
             f"{ref('baselines', best, 'cross_fitted')}, and equal weights reach {equal}."
@@ -212,7 +212,7 @@ def summarise_briefly(report: Mapping[str, Any], folder: Path) -> dict[str, Any]
 def _leader(report: Any) -> dict[str, Any] | None:
     """Of the multi-task challenge every part has its own."""
     first = leader(report) if "baselines" in report else None
-    return None if first is None else {"name": first.name, "score": first.score, "submitted": first.submitted}
+    return None if first is None else {"name": first.name, "score": first.score, "submitted": first.is_submission}
 
 
 def _best(report: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.calibrate.video_counts import Table, number_or_none
+from blend.calibrate.video_counts import Table, encode_number
 from blend.crossfit import estimate
 from blend.crossfit.selection import SelectedBlend
 from blend.decision import combine
 from blend.decision.params import Params
 from blend.pool.pool import Pool
-from blend.report.schema import Named, Person, Video
+from blend.report.schema import Person, PersonName, Video
 from blend.tasks.lookup import BLEND_TASKS
 
 
@@ -38,25 +38,25 @@ class VideoDecisions:
 
 def decide(pool: Pool, way: SelectedBlend) -> VideoDecisions:
     """What a way decides on held-out videos, or, where nothing can be held out, on the video that it was made from."""
-    if way.crossed is None:
+    if way.cross_fit is None:
         return VideoDecisions(*_on_known(pool, way.params), False)
-    folds, video_of = zip(way.crossed.folds, way.crossed.params, strict=True), pool.video_of
+    folds, video_of = zip(way.cross_fit.folds, way.cross_fit.params, strict=True), pool.video_of
     parts = [_on_known(pool.select(held), params) for held, params in folds]
-    place = np.concatenate([np.flatnonzero(np.isin(video_of, held)) for held in way.crossed.folds])
+    place = np.concatenate([np.flatnonzero(np.isin(video_of, held)) for held in way.cross_fit.folds])
     scores, decisions = (np.concatenate(part)[place.argsort()] for part in zip(*parts, strict=True))
     return VideoDecisions(scores, decisions, True)
 
 
 def _on_known(pool: Pool, params: Params) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
     """Blended, smoothed scores [N, C] and decisions [N, ...] of the annotated frames."""
-    rows = pool.known.rows
+    rows = pool.known_truth.rows
     return combine.blend(pool, params)[rows], combine.combine(pool, params)[rows]
 
 
 def facts(pool: Pool, decided: VideoDecisions, params: Params) -> list[Video]:
     """A table per annotated video, as report.json has them, in the order of their names."""
     task, videos = pool.task.name, len(pool.videos)
-    truth, video_of = pool.known, pool.video_of
+    truth, video_of = pool.known_truth, pool.video_of
     held = pool.blend_task.count(truth.values, decided.decisions, video_of, videos)
     made_on = estimate.count_decisions(pool, combine.combine(pool, params))
     labelled = np.bincount(video_of, minlength=videos)
@@ -65,13 +65,13 @@ def facts(pool: Pool, decided: VideoDecisions, params: Params) -> list[Video]:
     results: list[Video] = []
     for v in np.flatnonzero(labelled):
         mine = video_of == v
-        person: Named = {} if pool.people is None else {"person": pool.people[v] or None}
+        person: PersonName = {} if pool.people is None else {"person": pool.people[v] or None}
         results.append({
             "video": pool.videos[v], "group": int(group[v]), **person,
             "frames": int(pool.offsets[v + 1] - pool.offsets[v]), "labelled": int(labelled[v]),
             "filled": int(filled[v]),
-            "score": number_or_none(score_video(task, held[v])),
-            "influence": number_or_none(influence(task, total, held[v])),
+            "score": encode_number(score_video(task, held[v])),
+            "influence": encode_number(influence(task, total, held[v])),
             "truth": _hash(truth.rows[mine] - pool.offsets[v], truth.values[mine]),
             "counts": pool.blend_task.table_as_json(held[v]),
             "counts_submitted": pool.blend_task.table_as_json(made_on[v]),
@@ -90,8 +90,8 @@ def people(pool: Pool, videos: Sequence[Video]) -> list[Person] | None:
         own = held[mine].sum(0)
         results.append({
             "person": person, "videos": [videos[v]["video"] for v in mine],
-            "labelled": sum(videos[v]["labelled"] for v in mine), "score": number_or_none(score_video(task, own)),
-            "influence": number_or_none(influence(task, held.sum(0), own)),
+            "labelled": sum(videos[v]["labelled"] for v in mine), "score": encode_number(score_video(task, own)),
+            "influence": encode_number(influence(task, held.sum(0), own)),
         })  # fmt: skip
     return results
 
@@ -101,7 +101,7 @@ def describe_decisions(task: str, videos: Sequence[Video]) -> dict[str, dict[str
     frames = sum(video["labelled"] for video in videos)
     each = BLEND_TASKS[task].describe_decisions(tables(videos).sum(0), frames)
     return {
-        output: {name: number_or_none(number) for name, number in numbers.items()} for output, numbers in each.items()
+        output: {name: encode_number(number) for name, number in numbers.items()} for output, numbers in each.items()
     }
 
 
@@ -111,9 +111,9 @@ def score_video(task: str, table: Table) -> float:
     return float(parts[there].mean()) if there.any() else float("nan")
 
 
-def influence(task: str, total: Table, own: Table) -> float:
+def influence(task: str, total: Table, video: Table) -> float:
     """What a video (or several) does to the score of all: their counts, and its own. NaN where nothing is left."""
-    kind, rest = BLEND_TASKS[task], total - own
+    kind, rest = BLEND_TASKS[task], total - video
     change, left = kind.per_output(total) - kind.per_output(rest), kind.occurrences(rest) > 0
     return float(change[left].mean()) if left.any() else float("nan")
 

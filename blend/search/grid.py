@@ -10,7 +10,7 @@ from blend.search.space import Space
 from extract.runtime.errors import InputError
 
 KS = (0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100)
-MOST = 20_000
+LIMIT = 20_000
 """Points of a grid; an order more than the largest published one."""
 
 
@@ -19,9 +19,9 @@ def count(space: Space) -> int:
     steps, heads = _steps(space), len(space.pool.heads)
     weights = comb(steps + heads - 1, steps) if space.weights is None else 1
     result = weights * len(space.settings.kernels) * len(_ks(space))
-    if result > MOST:
+    if result > LIMIT:
         raise InputError(
-            f'blend.{space.task}.sampler = "grid": {result:,} blends of {heads} heads, expected at most {MOST:,}; '
+            f'blend.{space.task}.sampler = "grid": {result:,} blends of {heads} heads, expected at most {LIMIT:,}; '
             f"use fewer heads, a larger weight_step or fewer grid_k"
         )
     return result

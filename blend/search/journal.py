@@ -25,8 +25,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.pool import NullPool
 
 from extract.runtime.run_folder import set_aside
-from heads.tune.storage import make_sqlite, refuse_if_closed
-from heads.tune.study import HASH, content_hash, differences, find_damaged
+from heads.tune.storage import make_sqlite, refuse_busy_file
+from heads.tune.study import HASH, content_hash, differences, find_damaged_trial
 
 FACTS = "facts"
 """User attribute of a study: everything that decides its trials."""
@@ -89,7 +89,7 @@ class TrialJournal:
             with contextlib.closing(_connect(self.path)) as connection, connection:
                 _insert(connection, self._study, trial)
         except sqlite3.Error as error:
-            refuse_if_closed(self.path, error)
+            refuse_busy_file(self.path, error)
             raise
 
     def finish(self, trial: FrozenTrial) -> None:
@@ -113,7 +113,7 @@ class TrialJournal:
         except Exception as error:  # whatever SQLAlchemy, SQLite and Optuna raise for a file that is no study of ours
             if storage is not None:
                 _close(storage)
-            refuse_if_closed(self.path, error)
+            refuse_busy_file(self.path, error)
             reason = f"unreadable: {type(error).__name__}"
         if storage is not None:
             _close(storage)
@@ -153,7 +153,7 @@ def seal(trial: FrozenTrial) -> None:
 
 def damage(trials: Sequence[FrozenTrial]) -> str:
     """Which of these trials is not what was kept, in words; "" where all are."""
-    bad = find_damaged(trials)
+    bad = find_damaged_trial(trials)
     return "" if bad is None else f"damaged: its trial {bad.number} is not what was written"
 
 
@@ -169,9 +169,9 @@ def _damage_of_file(path: Path, trials: Sequence[FrozenTrial]) -> str:
     return damage(trials) if gone is None else f"damaged: its trial {gone} is missing"
 
 
-def describe_differences(there: Any, here: dict[str, Any]) -> str:
+def describe_differences(old: Any, new: dict[str, Any]) -> str:
     """What differs between the facts of two searches, in words; hashes cut short. Empty: nothing."""
-    lines = differences(there, here) if there is not None else ["it says nothing of what it was made from"]
+    lines = differences(old, new) if old is not None else ["it says nothing of what it was made from"]
     return re.sub(r"'([0-9a-f]{8})[0-9a-f]{56}'", r"\1...", "; ".join(lines))
 
 

@@ -97,14 +97,14 @@ class _Frames:
 
     def arguments(self, point: Point) -> tuple[Any, ...]:
         """What the kernels take for a point whose outputs share k."""
-        pool, seen = self.pool, self.pool.seen if point.kernel == "median" else None
+        pool, seen = self.pool, self.pool.covered_frames if point.kernel == "median" else None
         table = combine.table(point.weights, pool.scores.shape[2])
         return smooth.arguments(pool.scores, table, pool.offsets, point.kernel, cast(int, point.k), seen)
 
 
 def _multilabel(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
     frames, channels = _Frames(pool), pool.scores.shape[2]
-    labels = threshold.make_labels(pool.known.rows, pool.known.values, pool.scores.shape[1])
+    labels = threshold.make_labels(pool.known_truth.rows, pool.known_truth.values, pool.scores.shape[1])
     flat = labels.reshape(-1)
 
     def parts(point: Point) -> NDArray[np.float64]:
@@ -125,7 +125,7 @@ def _multilabel(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.floa
 
 
 def _multiclass(pool: Pool, extras: Extras) -> Callable[[Point], NDArray[np.float64]]:
-    rows, truth, kind, classes = pool.known.rows, pool.known.values, pool.blend_task, len(pool.task.outputs)
+    rows, truth, kind, classes = pool.known_truth.rows, pool.known_truth.values, pool.blend_task, len(pool.task.outputs)
     frames, labels = _Frames(pool), np.full(pool.scores.shape[1], -1, np.int8)
     labels[rows] = truth
 
@@ -163,7 +163,7 @@ class _Regression:
         heads, frames, channels = pool.scores.shape
         self.shape = (heads, channels)
         self.side_by_side = np.ascontiguousarray(pool.scores.transpose(1, 0, 2)).reshape(frames, heads * channels)
-        truth = pool.known.values.astype(np.float64)
+        truth = pool.known_truth.values.astype(np.float64)
         self.mean, self.variance = truth.mean(0), truth.var(0)
         self.centred = truth - self.mean
         self.kept: dict[tuple[str, int], tuple[NDArray[np.float64], ...]] = {}
@@ -175,7 +175,7 @@ class _Regression:
             smoothed = smooth.smooth(self.side_by_side, self.pool.offsets, kernel, k)
             sums, cross, gram = (
                 part.sum(0) / len(self.centred)
-                for part in _moments(smoothed, self.pool.known.rows, self.centred, self.mean, heads)
+                for part in _moments(smoothed, self.pool.known_truth.rows, self.centred, self.mean, heads)
             )
             gram = gram - sums[:, :, None] * sums[:, None, :]
             self.kept[kernel, k] = sums, gram, cross
@@ -216,7 +216,7 @@ class _Regression:
         return np.divide(2 * covariance, below, out=np.zeros(len(below)), where=below > 0)
 
     def _long_way(self, point: Point) -> NDArray[np.float64]:
-        rows, truth = self.pool.known.rows, self.pool.known.values
+        rows, truth = self.pool.known_truth.rows, self.pool.known_truth.values
         blended = combine.scores(self.pool, point.weights, point.kernel, point.k)[rows].astype(np.float64)
         if not (self.extras.scale or self.extras.shift):
             return np.nan_to_num(self.pool.task.per_output(truth, np.clip(blended, -1, 1)))

@@ -23,7 +23,7 @@ from extract.jobs.cluster import Cluster
 from extract.jobs.job import Job, Needs
 from extract.jobs.local import LocalMachine, read_log
 from extract.runtime import run_folder
-from extract.runtime.errors import Failed
+from extract.runtime.errors import WorkError
 
 MEMORY = 1_000_000_000
 """Bytes of a process beside the pool, which it holds three times at most: as it was read and in two orders."""
@@ -37,15 +37,15 @@ class _Enough(Exception):
 
 @dataclass
 class WorkerPool:
-    """`workers` processes that draw trials until `wanted` are finished, by whomever, or until `until` (time.monotonic):
+    """`workers` processes that draw trials until `trials` are finished, by whomever, or until `until` (time.monotonic):
     those that begin late, or once more, end with the others. They run on `cluster` if there is one.
     """
 
     pool: Pool
     settings: BlendSettings
     seed: int
-    where: SharedStorage
-    wanted: int
+    storage: SharedStorage
+    trials: int
     workers: int
     until: float | None
     cluster: Cluster | None = None
@@ -55,7 +55,7 @@ class WorkerPool:
     def run(self, study: SharedStudy, on_trials: Callable[[int], None]) -> None:
         """Work until it is done; however it ends, no process is left.
 
-        Raises Failed where processes keep dying, or end with an error; on a cluster as `Cluster.run`.
+        Raises WorkError where processes keep dying, or end with an error; on a cluster as `Cluster.run`.
         """
 
         def look() -> None:
@@ -63,7 +63,7 @@ class WorkerPool:
             on_trials(finished - self._finished)
             self._deaths = 0 if finished > self._finished else self._deaths
             self._finished = finished
-            if self.cluster is None and finished >= self.wanted:
+            if self.cluster is None and finished >= self.trials:
                 raise _Enough
 
         def end(job: Job, result: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ class WorkerPool:
 
     def _is_over(self) -> bool:
         """Whether no process is to be started any more."""
-        return self._finished >= self.wanted or (self.until is not None and time.monotonic() > self.until)
+        return self._finished >= self.trials or (self.until is not None and time.monotonic() > self.until)
 
     @contextmanager
     def _write_pool(self, what: str) -> Iterator[Path]:
@@ -90,10 +90,10 @@ class WorkerPool:
         if self.cluster is not None:
             path = cluster_record.folder(self.cluster.work).resolve() / f"{name}.pool"
         else:
-            path = self.where.path.parent.resolve() / f".{name}.part"  # run_folder.begin removes what a kill leaves
+            path = self.storage.path.parent.resolve() / f".{name}.part"  # run_folder.begin removes what a kill leaves
         with run_folder.write_whole(path) as temporary:
             temporary.touch(0o600)  # a storage's URL may hold a password
-            temporary.write_bytes(pack_search(self.pool, self.settings, self.seed, self.where, self.wanted))
+            temporary.write_bytes(pack_search(self.pool, self.settings, self.seed, self.storage, self.trials))
         try:
             yield path
         finally:
@@ -119,11 +119,11 @@ class WorkerPool:
             print("\n".join(said), file=sys.stderr)
         job.log.unlink(missing_ok=True)
         if code > 0:
-            raise Failed(f"a process of the search ended with exit code {code}; what it said is above")
+            raise WorkError(f"a process of the search ended with exit code {code}; what it said is above")
         if code < 0:
             self._deaths += 1
             if self._deaths >= MOST_DEATHS:
-                raise Failed(
+                raise WorkError(
                     f"{self._deaths} processes of the search were ended by signals one after the other, the last by "
                     f"{-code} (9 is mostly too little memory: fewer --workers)"
                 )

@@ -30,11 +30,11 @@ from blend.search import grid, objective
 from blend.search.journal import Trials
 from blend.search.objective import Point
 from blend.search.pattern_search import PatternSearch
-from blend.search.space import as_drawn, attributes, make_space
+from blend.search.space import attributes, make_space, to_drawn_trial
 from extract.runtime.errors import InputError
 
 GREEDY_ROUNDS = 12
-RESCORED = 10
+RESCORED_TRIALS = 10
 """Trials that are scored again the official way before one is chosen: the va objective differs from it by rounding."""
 CLOSE = 1e-4
 """Where nothing but rounding lies between the two, those that are further behind the best cannot win."""
@@ -161,7 +161,7 @@ class _Search:
             else:
                 frozen = self._make(i, names, asked)
                 if self.journal is not None and not late:  # a search with more time goes on drawing
-                    self.journal.add(self.space.as_stored(frozen))
+                    self.journal.add(self.space.to_stored_trial(frozen))
             start = names[i][0] if i < len(names) else "refined" if asked is not None else None
             assert frozen.value is not None
             self.made.append(Trial(self.space.of(frozen), frozen.value, start))
@@ -183,7 +183,9 @@ class _Search:
             else:
                 score = self.score.score(point)
                 if self.journal is not None:
-                    self.journal.add(self.space.as_stored(create_trial(value=score, user_attrs=attributes(point))))
+                    self.journal.add(
+                        self.space.to_stored_trial(create_trial(value=score, user_attrs=attributes(point)))
+                    )
             assert score is not None
             self.made.append(Trial(point, score, start))
             on_trial()
@@ -203,7 +205,7 @@ class _Search:
         """
         for name in [name for name in frozen.system_attrs if name.startswith("cma:")]:
             del frozen.system_attrs[name]
-        frozen = as_drawn(frozen, self.space.distributions())
+        frozen = to_drawn_trial(frozen, self.space.distributions())
         if drawn and self.settings.sampler == "cmaes":
             self._ask(seed, lambda _: float(frozen.value or 0.0))
         else:
@@ -261,7 +263,9 @@ class _Search:
         # what the report compares with
         compared = [i for i, trial in enumerate(self.made) if trial.start not in (None, "grid") and trial.k == 0]
         least = self.made[ranked[0]].score - CLOSE if self.space.is_official else -np.inf
-        points = [self.made[i].point for i in sorted({*ranked[:RESCORED], *compared}) if self.made[i].score >= least]
+        points = [
+            self.made[i].point for i in sorted({*ranked[:RESCORED_TRIALS], *compared}) if self.made[i].score >= least
+        ]
         points += [refiner.best] if refiner is not None else []
         best: tuple[float, Params, Point] | None = None
         for point in dict.fromkeys(points):
@@ -290,12 +294,12 @@ class _Search:
         return create_trial(params=named, distributions=ranges, value=value)
 
 
-def draws(rest: int, settings: BlendSettings) -> int:
+def draws(trials: int, settings: BlendSettings) -> int:
     """How many of the trials that are not starts the sampler draws; the others, a third, or two where outputs have
     their own numbers, refine the best.
     """
     each = settings.per_output_weights is True or settings.per_output_k is True
-    return rest - (rest * 2 // 3 if each else rest // 3)
+    return trials - (trials * 2 // 3 if each else trials // 3)
 
 
 def refine(drawn: int, settings: BlendSettings) -> int:

@@ -17,12 +17,12 @@ from extract.jobs import session
 from extract.runtime.errors import InputError
 
 
-def run_shared(
+def run_shared_search(
     pool: Pool,
     settings: BlendSettings,
     trials: int,
     seed: int,
-    where: SharedStorage,
+    storage: SharedStorage,
     workers: int,
     until: float | None = None,
     on_trials: Callable[[int], None] = lambda count: None,
@@ -33,21 +33,23 @@ def run_shared(
     """
     if settings.sampler != "tpe":
         raise InputError(f'blend.{pool.task.name}.sampler: {settings.sampler!r} is for one process; take "tpe"')
-    study, aside = where.open_or_set_aside()
+    study, aside = storage.open_or_set_aside()
     if aside:
         print(aside, file=sys.stderr)
     starts = Memory()
     search.search(pool, settings, 0, seed, starts)
-    count = len(starts.made)
+    count = len(starts.new_trials)
     wanted = count + search.draws(search.count(pool, settings, trials) - count, settings)
     try:
-        study.add_starts(starts.made)
+        study.add_starts(starts.new_trials)
         searched = duplicates.to_search(pool, settings)
-        cluster = session.current_cluster() if where.url else None
-        WorkerPool(*searched, seed, where, wanted, workers, until, cluster).run(study, on_trials)
+        cluster = session.current_cluster() if storage.url else None
+        WorkerPool(*searched, seed, storage, wanted, workers, until, cluster).run(study, on_trials)
         finished = Memory(study.in_order())
-        as_asked = len(finished.done) == wanted
-        total = max(count, trials) if as_asked else count + search.refine(len(finished.done) - count, settings)
+        as_asked = len(finished.finished_trials) == wanted
+        total = (
+            max(count, trials) if as_asked else count + search.refine(len(finished.finished_trials) - count, settings)
+        )
         result = search.search(pool, settings, total, seed, finished)
         if as_asked and finished.choice is not None:
             study.add_choice(finished.choice)
@@ -60,16 +62,16 @@ class Memory:
     """A journal in memory: trials that are done already, and those that are made."""
 
     def __init__(self, done: Sequence[FrozenTrial] = ()) -> None:
-        self.done, self.made = list(done), []  # type: list[FrozenTrial], list[FrozenTrial]
+        self.finished_trials, self.new_trials = list(done), []  # type: list[FrozenTrial], list[FrozenTrial]
         self.choice: FrozenTrial | None = None
 
     def trials(self) -> list[FrozenTrial]:
         """Finished trials, first to last."""
-        return self.done
+        return self.finished_trials
 
     def add(self, trial: FrozenTrial) -> None:
         """Keep a finished trial."""
-        self.made.append(trial)
+        self.new_trials.append(trial)
 
     def finish(self, trial: FrozenTrial) -> None:
         """Keep what the search has chosen."""

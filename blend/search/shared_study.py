@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from blend.search.journal import damage, is_choice, mark_choice, seal
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import set_aside
-from heads.tune.storage import retry_locked
+from heads.tune.storage import retry_call
 from heads.tune.study import Study
 
 HEARTBEAT = 60
@@ -65,7 +65,7 @@ class SharedStudy:
         name = study.storage.get_study_name_from_id(study.id)
         self._study = optuna.load_study(study_name=name, storage=study.storage)  # reads only what is new
         try:
-            retry_locked(self._finished)
+            retry_call(self._finished)
         except InputError:
             study.close()
             raise
@@ -76,7 +76,7 @@ class SharedStudy:
 
     def count(self) -> int:
         """How many trials are finished."""
-        return retry_locked(lambda: len(self._finished()))
+        return retry_call(lambda: len(self._finished()))
 
     def _finished(self) -> list[FrozenTrial]:
         """All that were made. Raises InputError for one that is not what was written; a trial is read, and looked at,
@@ -90,11 +90,11 @@ class SharedStudy:
 
     def trials_of_other_workers(self, worker: str) -> list[FrozenTrial]:
         """Trials that this worker has not made, first to last."""
-        return [trial for trial in retry_locked(self._finished) if trial.user_attrs.get(WORKER) != worker]
+        return [trial for trial in retry_call(self._finished) if trial.user_attrs.get(WORKER) != worker]
 
     def in_order(self) -> list[FrozenTrial]:
         """The starts in their order, then the draws by number."""
-        result = retry_locked(self._finished)
+        result = retry_call(self._finished)
         return sorted(result, key=lambda trial: (trial.user_attrs.get(START, len(result)), trial.number))
 
     def add(self, trials: Sequence[FrozenTrial], wanted: int, worker: str) -> int:
@@ -114,7 +114,7 @@ class SharedStudy:
                         count += 1
                 return count
 
-        return retry_locked(hand_over)
+        return retry_call(hand_over)
 
     def add_choice(self, trial: FrozenTrial) -> None:
         """Add what the search has chosen; of the same finished trials every command chooses the same, once."""
@@ -127,7 +127,7 @@ class SharedStudy:
                 if not any(is_choice(t) and (t.params, t.value) == (trial.params, trial.value) for t in there):
                     self._kept.storage.create_new_trial(self._kept.id, trial)
 
-        retry_locked(hand_over)
+        retry_call(hand_over)
 
     def add_starts(self, made: Sequence[FrozenTrial]) -> None:
         """Add the starts that are not there yet."""
@@ -141,4 +141,4 @@ class SharedStudy:
                         seal(trial)
                         self._kept.storage.create_new_trial(self._kept.id, trial)
 
-        retry_locked(hand_over)
+        retry_call(hand_over)

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, create_trial
 
 from blend.calibrate import affine, class_bias, threshold, threshold_rules
 from blend.config import BlendSettings
-from blend.decision import combine, fixed
+from blend.decision import combine, fixed_numbers
 from blend.decision.params import Params, as_weights
 from blend.pool.pool import Pool
 from blend.search.objective import Extras, Point
@@ -27,7 +27,7 @@ NEVER = 1.0
 """No probability lies above it: the filter is not used."""
 POINT = "point"
 """User attribute of trials that Optuna's parameters cannot tell."""
-DRAWN = "drawn"
+DRAWN_PARAMETERS = "drawn"
 """User attribute of stored trials: the parameters that a sampler goes on from, whose weights are not scaled yet."""
 
 
@@ -44,8 +44,8 @@ class Space(ABC):
     def __init__(self, pool: Pool, settings: BlendSettings) -> None:
         self.pool, self.settings, self.task = pool, settings, pool.task.name
         self.widest = settings.widest(self.task)
-        given = fixed.weights(pool, settings)
-        self.weights, self.k = None if given is None else as_weights(given), fixed.k(settings)
+        given = fixed_numbers.weights(pool, settings)
+        self.weights, self.k = None if given is None else as_weights(given), fixed_numbers.k(settings)
         self.extras = self._extras()
 
     @abstractmethod
@@ -54,7 +54,7 @@ class Space(ABC):
 
     def _given(self, value: Any) -> tuple[float, ...] | None:
         """A key's numbers, where it holds some."""
-        numbers = fixed.numbers(value, len(self.pool.task.outputs))
+        numbers = fixed_numbers.numbers(value, len(self.pool.task.outputs))
         return None if numbers is None else tuple(numbers.tolist())
 
     @property
@@ -151,9 +151,11 @@ class Space(ABC):
         numbers = self.as_parameters(point)[0] | numbers
         return numbers, self._ranges(numbers)
 
-    def as_stored(self, trial: FrozenTrial) -> FrozenTrial:
+    def to_stored_trial(self, trial: FrozenTrial) -> FrozenTrial:
         """A trial as its study shows it, with the parameters of its point; what a sampler drew is kept beside them."""
-        notes = trial.user_attrs | ({} if POINT in trial.user_attrs or not trial.params else {DRAWN: trial.params})
+        notes = trial.user_attrs | (
+            {} if POINT in trial.user_attrs or not trial.params else {DRAWN_PARAMETERS: trial.params}
+        )
         return _with_parameters(trial, *self.as_parameters(self.of(trial)), notes)
 
     def _ranges(self, numbers: dict[str, Any]) -> dict[str, Any]:
@@ -169,7 +171,7 @@ class Space(ABC):
         return ranges
 
     def of(self, trial: FrozenTrial) -> Point:
-        """The point of a trial as it was drawn (`as_drawn`)."""
+        """The point of a trial as it was drawn (`to_drawn_trial`)."""
         if POINT not in trial.user_attrs:
             return self.point(trial.params)
         table = trial.user_attrs[POINT]
@@ -208,7 +210,7 @@ class MultilabelSpace(Space):
     def _numbers(self, point: Point) -> dict[str, Any]:
         if self.rule in ("search", "fixed"):
             return {"thresholds": self.extras.thresholds if point.thresholds is None else point.thresholds}
-        pool, truth = self.pool, self.pool.known
+        pool, truth = self.pool, self.pool.known_truth
         blended = combine.scores(pool, point.weights, point.kernel, point.k)
         if self.rule == "exact":
             labels = threshold.make_labels(truth.rows, truth.values, len(blended))
@@ -243,7 +245,7 @@ class MulticlassSpace(Space):
         return result if self.extras.filter is None else result | {"sure": FloatDistribution(0.5, NEVER)}
 
     def _numbers(self, point: Point) -> dict[str, Any]:
-        truth = self.pool.known.values
+        truth = self.pool.known_truth.values
         results: dict[str, Any] = {}
         added = self.extras.bias if point.bias is None else point.bias
         if point.tau is not None:
@@ -272,7 +274,7 @@ class RegressionSpace(Space):
         if self.is_official:
             return {}
         scale, moved = (np.array(x) if isinstance(x, tuple) else x for x in (self.extras.scale, self.extras.shift))
-        rows, truth = self.pool.known.rows, self.pool.known.values
+        rows, truth = self.pool.known_truth.rows, self.pool.known_truth.values
         alone = combine.scores(self.pool, point.weights, point.kernel, point.k)[None, rows]
         sums = affine.moments_per_group(alone, truth, np.zeros(len(rows), np.int64), 1)[0]
         factor, offset = affine.match_moments(sums, np.ones((1, truth.shape[1])), scale, moved)
@@ -303,12 +305,12 @@ def attributes(point: Point) -> dict[str, Any]:
     return {POINT: asdict(point)}
 
 
-def as_drawn(trial: FrozenTrial, ranges: dict[str, Any]) -> FrozenTrial:
-    """The inverse of `Space.as_stored`: a trial with the parameters that its sampler drew, from these ranges."""
-    if DRAWN not in trial.user_attrs:
+def to_drawn_trial(trial: FrozenTrial, ranges: dict[str, Any]) -> FrozenTrial:
+    """The inverse of `Space.to_stored_trial`: a trial with the parameters that its sampler drew, from these ranges."""
+    if DRAWN_PARAMETERS not in trial.user_attrs:
         return trial
-    notes = {name: value for name, value in trial.user_attrs.items() if name != DRAWN}
-    return _with_parameters(trial, trial.user_attrs[DRAWN], ranges, notes)
+    notes = {name: value for name, value in trial.user_attrs.items() if name != DRAWN_PARAMETERS}
+    return _with_parameters(trial, trial.user_attrs[DRAWN_PARAMETERS], ranges, notes)
 
 
 def _with_parameters(

@@ -33,7 +33,7 @@ from blend.decision import smooth
 from blend.pool.pool import Pool, Truth
 from blend.search import objective, search
 from blend.search.shared_study import SharedStorage
-from blend.search.space import as_drawn, make_space
+from blend.search.space import make_space, to_drawn_trial
 from extract.runtime import errors, process
 from heads.abaw.tasks import find
 
@@ -52,7 +52,7 @@ def work(
     pool: Pool,
     settings: BlendSettings,
     seed: int,
-    where: SharedStorage,
+    storage: SharedStorage,
     wanted: int,
     name: str,
     threads: int,
@@ -63,10 +63,13 @@ def work(
     until = time.monotonic() + seconds
     space = make_space(pool, settings)
     score = objective.make(pool, space.extras)
-    study = where.open()
+    study = storage.open()
     drawer = Drawer(space.distributions(), search.derive(seed, name))
     with smooth.threads(pool.scores.size):
-        while study.add([*map(space.as_stored, drawer.made)], wanted, name) < wanted and time.monotonic() < until:
+        while (
+            study.add([*map(space.to_stored_trial, drawer.new_trials)], wanted, name) < wanted
+            and time.monotonic() < until
+        ):
             drawer.learn(study.trials_of_other_workers(name))
             pause = min(until, time.monotonic() + SECONDS_BETWEEN_SYNCS)
             while True:  # at least one, however slow
@@ -86,24 +89,24 @@ class Drawer:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._space, self._known = space, 0
-        self.made: list[FrozenTrial] = []
+        self.new_trials: list[FrozenTrial] = []
 
-    def learn(self, rest: list[FrozenTrial]) -> None:
+    def learn(self, trials: list[FrozenTrial]) -> None:
         """Take in what others have made, all of it so far, first to last; what was made here is handed over."""
-        self._study.add_trials([as_drawn(trial, self._space) for trial in rest[self._known :]])
-        self._known, self.made = len(rest), []
+        self._study.add_trials([to_drawn_trial(trial, self._space) for trial in trials[self._known :]])
+        self._known, self.new_trials = len(trials), []
 
     def draw(self, score: Callable[[dict[str, Any]], float]) -> None:
         """Make one trial."""
         trial = self._study.ask(fixed_distributions=self._space)
         self._study.tell(trial, score(trial.params))
-        self.made.append(self._study.get_trials(deepcopy=False)[-1])
+        self.new_trials.append(self._study.get_trials(deepcopy=False)[-1])
 
 
-ARRAYS = ("offsets", "scores", "present", "own")
+ARRAYS = ("offsets", "scores", "present", "coverage")
 
 
-def pack_search(pool: Pool, settings: BlendSettings, seed: int, where: SharedStorage, wanted: int) -> bytes:
+def pack_search(pool: Pool, settings: BlendSettings, seed: int, storage: SharedStorage, wanted: int) -> bytes:
     """What a process needs to know: arrays and text, nothing that could run."""
     arrays = {name: getattr(pool, name) for name in ARRAYS if getattr(pool, name) is not None}
     if pool.truth is not None:
@@ -113,7 +116,7 @@ def pack_search(pool: Pool, settings: BlendSettings, seed: int, where: SharedSto
         "task": pool.task.place,
         "settings": settings.model_dump(mode="json"),
         "seed": seed,
-        "where": [where.url, str(where.path), where.name, where.facts],
+        "where": [storage.url, str(storage.path), storage.name, storage.facts],
         "wanted": wanted,
     }
     return save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {"about": json.dumps(about)})

@@ -4,7 +4,7 @@ ablation.py: What temporal columns.
 corpora/: Labelled corpora: a larger demo, and any in three parts by person.
 demo_scores.py: Scores of heads and blends on the demo.
 draw.py: One pair of draws of `blend.studies.simulate`: two sets of videos, each in turn validation and test.
-faults.py: How often `blend.unlabelled` warns of made predictions of test.
+faults.py: How often `blend.unlabelled_test` warns of made predictions of test.
 finetuned.py: What a network fine-tuned on the demo's training videos is worth.
 more_heads.py: What heads that run on request are worth, alone and in a blend.
 nothing.py: Heads that know nothing: does the cross-fitted estimate promise more of them than new videos give?

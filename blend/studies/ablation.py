@@ -56,11 +56,11 @@ HEADS: dict[str, Variants] = {
 }
 """Head -> variant -> what it sets."""
 DIRECT_TOO = {"direct targets": DIRECT, "temporal columns and direct targets": DIRECT | {"temporal": TEMPORAL}}
-MORE: dict[tuple[str, str], Variants] = {("va", "lightgbm"): DIRECT_TOO}
+EXTRA_VARIANTS: dict[tuple[str, str], Variants] = {("va", "lightgbm"): DIRECT_TOO}
 """The same of one task alone, by task and head."""
 FILES = {"au": "mlp_all", "expr": "mlp_all", "va": "mlp"}
 """The standard mlp that takes all networks, by task."""
-BOTH = "train and validation"
+TRAINVAL = "train and validation"
 KS = (0, 2, 5, 10, 15, 25, 50, 100)
 
 
@@ -126,13 +126,13 @@ def measure_seeds(data: Data, seeds: int, kept: Path) -> ScoresByHead:
             item = spec(data, head, variants(data, head).get(variant, {}))
             mark = run_folder.fingerprint([about, item.settings.model_dump(mode="json"), seed])
             if mark not in done:
-                done[mark] = scores(data, item, seed, both=not variant)
+                done[mark] = scores(data, item, seed, with_trainval=not variant)
                 run_folder.write_json(kept, done)
             plain, *more = (Score(*score) for score in done[mark])
             by_variant = results.setdefault(head, {})
             by_variant.setdefault(variant, []).append(plain)
             if more:
-                by_variant.setdefault(BOTH, []).append(more[0])
+                by_variant.setdefault(TRAINVAL, []).append(more[0])
             bar.advance()
     return results
 
@@ -154,7 +154,7 @@ def facts(data: Data) -> dict[str, Any]:
 
 def variants(data: Data, head: str) -> Variants:
     """What is tried with a head of the task: variant -> what it sets."""
-    return HEADS[head] | MORE.get((data.task.name, head), {})
+    return HEADS[head] | EXTRA_VARIANTS.get((data.task.name, head), {})
 
 
 def spec(data: Data, head: str, override: dict[str, Any]) -> Spec:
@@ -169,15 +169,15 @@ def spec(data: Data, head: str, override: dict[str, Any]) -> Spec:
     return heads_config.plan_specs(entry, settings, has)[0]
 
 
-def scores(data: Data, item: Spec, seed: int, both: bool) -> list[Score]:
-    """The scores of a head learnt from train; with `both` also of one that learnt again from train and validation, with
-    what was chosen before.
+def scores(data: Data, item: Spec, seed: int, with_trainval: bool) -> list[Score]:
+    """The scores of a head learnt from train; with `with_trainval` also of one that learnt again from train and
+    validation, with what was chosen before.
     """
     prepared = fit.prepare_train(data.work, item.sources, item.settings, data.annotations["train"], data.task, seed)
     model, _, _ = fit.fit(prepared, prepared.part, seed)
     val, params = choose_params(_pool(data, model, "val"))
     results = [Score(_score(_pool(data, model, "test"), params), val)]
-    if both:
+    if with_trainval:
         everything = {**data.annotations["train"], **data.annotations["val"]}
         again = fit.prepare_train(data.work, item.sources, item.settings, everything, data.task, seed, dev=False)
         model.head.refit(again.part.train, seed)
@@ -205,7 +205,7 @@ def table(result: ScoresByHead) -> list[dict[str, Any]]:
     rows = []
     for head, by_variant in result.items():
         plain = np.array([score.test for score in by_variant[""]])
-        for variant, by_seed in sorted(by_variant.items(), key=lambda item: item[0] == BOTH):
+        for variant, by_seed in sorted(by_variant.items(), key=lambda item: item[0] == TRAINVAL):
             test = [score.test for score in by_seed]
             change = np.array(test) - plain
             row = {"head": head, "variant": variant, "test": float(np.mean(test)), "spread": float(np.std(test))}

@@ -49,7 +49,7 @@ def share(work: Path, folder: Path, names: Iterable[str] = ("corpus", "features"
 def score_alone(data: Data, head: Path, seed: int) -> Scores:
     """A finished head's cross-fitted and test scores, kept in its folder."""
     mark = run_folder.fingerprint([hash_predictions(head), KS, FOLDS, seed])
-    if (known := find_kept(head / "alone.json", mark)) is not None:
+    if (known := find_kept_scores(head / "alone.json", mark)) is not None:
         return known
     val, test = (read_pool(data, {"head": head}, part) for part in ("val", "test"))
     decided, truth = [], []
@@ -58,9 +58,9 @@ def score_alone(data: Data, head: Path, seed: int) -> Scores:
         rest = val.select(sorted(video for other in folds for video in other if other is not fold))
         held = val.select(fold)
         decided.append(_decided(held, choose_params(rest)[1]))
-        truth.append(held.known.values)
+        truth.append(held.known_truth.values)
     crossed = data.task.score(np.concatenate(truth), np.concatenate(decided))
-    final = data.task.score(test.known.values, _decided(test, choose_params(val)[1]))
+    final = data.task.score(test.known_truth.values, _decided(test, choose_params(val)[1]))
     return keep(head / "alone.json", mark, (float(crossed), float(final)))
 
 
@@ -78,7 +78,7 @@ def score_blend(
         "seed": seed,
     }
     mark = run_folder.fingerprint(facts)
-    if (known := find_kept(kept, mark)) is None:
+    if (known := find_kept_scores(kept, mark)) is None:
         report: Any = run.main(config, task, work, seed, **given)
         counts = count_decisions(data, trained, work / "blend" / task / "params.json")
         known = keep(kept, mark, (report["cross_fitted"]["pooled"], report["test"]["score"]), counts=counts)
@@ -92,10 +92,11 @@ def count_decisions(data: Data, heads: Mapping[str, Path], params: Path) -> list
     return results
 
 
-def compare_blends(data: Data, ours: Iterable[Path], others: Iterable[Path]) -> dict[str, Any]:
+def compare_blends(data: Data, folders: Iterable[Path], baselines: Iterable[Path]) -> dict[str, Any]:
     """What blends gain over others of the same seeds on test (`compare.gain`), from what `score_blend` has kept."""
     tables = [
-        [np.array(json.loads(kept.read_text(encoding="utf-8"))["counts"]) for kept in each] for each in (ours, others)
+        [np.array(json.loads(kept.read_text(encoding="utf-8"))["counts"]) for kept in each]
+        for each in (folders, baselines)
     ]
     labelled = [int(item.valid.sum()) for _, item in sorted(data.annotations["test"].items())]
     return compare.gain(data.task.name, tables[0], tables[1], labelled, compare.DRAWS, 0)
@@ -116,9 +117,9 @@ def describe(task: Task, results: Mapping[str, Iterable[Scores]]) -> dict[str, A
     return {"task": task.name, "metric": task.metric, "scores": scores}
 
 
-def describe_gain(changes: Iterable[float], gain: Mapping[str, Any], what: str) -> str:
-    """Changes of the test score by seed, and their mean with its interval over the test videos; `what` they are of."""
-    text = f"{what}, test, by seed: {', '.join(f'{item:+.3f}' for item in changes)}"
+def describe_gain(changes: Iterable[float], gain: Mapping[str, Any], title: str) -> str:
+    """Changes of the test score by seed, and their mean with its interval over the test videos; `title` they are of."""
+    text = f"{title}, test, by seed: {', '.join(f'{item:+.3f}' for item in changes)}"
     if gain["interval"]:
         low, high = gain["interval"]
         text += f"\nTheir mean {gain['difference']:+.3f}, 95 % interval over test videos {low:+.3f} to {high:+.3f}"
@@ -133,7 +134,7 @@ def read_pool(data: Data, heads: Mapping[str, Path], part: str) -> Pool:
 
 def _decided(values: Pool, params: Params) -> NDArray[np.generic]:
     """Decisions of the annotated frames."""
-    return combine.combine(values, params)[values.known.rows]
+    return combine.combine(values, params)[values.known_truth.rows]
 
 
 def hash_predictions(head: Path) -> list[str]:
@@ -141,7 +142,7 @@ def hash_predictions(head: Path) -> list[str]:
     return [run_folder.file_hash(head / f"{part}.parquet") for part in ("val", "test")]
 
 
-def find_kept(path: Path, mark: str) -> Scores | None:
+def find_kept_scores(path: Path, mark: str) -> Scores | None:
     """Scores that were kept under this mark."""
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     return (known["cross_fitted"], known["test"]) if known.get("mark") == mark else None

@@ -23,7 +23,7 @@ SIZES = {"fewest": (6, 15), "few": (20, 70), "official": None}
 """Videos of a set: a range, or as many as the official validation set."""
 FEWEST = 6
 """Smaller test sets are not drawn: hardly any shows every class."""
-EVERY = 5
+SEARCH_PERIOD = 5
 """One of so many pairs has the search inside the folds, too, which only its own cross-fitted estimate needs."""
 GOLDEN = 0.6180339887498949
 
@@ -48,7 +48,7 @@ def pair(
     further = {"same": [pool for made in sets for pool in _later_thirds(made)]} if of == "same" else {}
     return [
         measure(own["validation"], {kind: other[kind] for kind in population.TEST_KINDS[of]}, settings, number,
-                number % EVERY == 0, parts, further)
+                number % SEARCH_PERIOD == 0, parts, further)
         for own, other in (sets, sets[::-1])
     ]  # fmt: skip
 
@@ -57,7 +57,7 @@ def _later_thirds(made: dict[str, Pool]) -> list[Pool]:
     """The second and the third third of the triple set, those that show everything: neither set was made of them."""
     triple, videos = made["triple"], len(made["validation"].videos)
     thirds = [triple.select(range(first, first + videos)) for first in (videos, 2 * videos)]
-    return [pool for pool in thirds if population.shows_everything(pool)]
+    return [pool for pool in thirds if population.shows_all_labels(pool)]
 
 
 def _sets(task: str, size: str, of: str, number: int, seed: int, which: int) -> dict[str, Pool]:
@@ -79,7 +79,7 @@ def _triple(task: str, videos: int, rng: np.random.Generator) -> tuple[Pool, Poo
     while True:
         triple = population.draw(task, 3 * videos, rng)
         own = triple.select(range(videos))
-        if population.shows_everything(own):
+        if population.shows_all_labels(own):
             return triple, own
 
 
@@ -88,6 +88,6 @@ def _half(triple: Pool, videos: int) -> Pool:
     half = max(FEWEST, videos // 2)
     for first in range(len(triple.videos) - half + 1):
         result = triple.select(range(first, first + half))
-        if population.shows_everything(result):
+        if population.shows_all_labels(result):
             return result
     return triple.select(range(videos))

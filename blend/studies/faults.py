@@ -1,4 +1,5 @@
-"""How often `blend.unlabelled` warns of made predictions of test: of honest ones, and of such with a planted fault.
+"""How often `blend.unlabelled_test` warns of made predictions of test: of honest ones, and of such with a planted
+fault.
 
     python -m blend.studies.faults --task va --draws 30 --videos 6 --videos 40
 
@@ -24,7 +25,7 @@ from blend.decision.params import Params
 from blend.pool.pool import Pool
 from blend.studies import results
 from blend.studies.simulation import population, table
-from blend.unlabelled import compare as unlabelled
+from blend.unlabelled_test import compare as unlabelled
 from extract.runtime import cli, errors
 from extract.runtime.progress import progress
 from heads.abaw.tasks import TASKS
@@ -33,7 +34,7 @@ FAULTS = ("columns", "argmin", "frames", "video")
 LATE = 5
 KS = (0, 3, 8)
 """Frames of smoothing, in turn."""
-WHERE = ("decisions", "head")
+FAULT_PLACES = ("decisions", "head")
 
 
 def main(tasks: list[str], sizes: list[int], draws: int, seed: int) -> dict[str, Any]:
@@ -47,7 +48,7 @@ def count(task: str, videos: int, draws: int, seed: int) -> dict[str, Any]:
     heads another head was named, too (`blamed`).
     """
     counts: dict[str, Any] = {"draws": draws, "false_faults": 0, "false_shares": 0, "blamed": 0}
-    counts["seen"] = {place: dict.fromkeys(FAULTS, 0) for place in WHERE}
+    counts["seen"] = {place: dict.fromkeys(FAULTS, 0) for place in FAULT_PLACES}
     with progress(f"{task}, {videos} videos", draws, "draws") as bar:
         for number in range(draws):
             rng = np.random.default_rng([seed, videos, number])
@@ -71,7 +72,7 @@ def _params(validation: Pool, k: int) -> Params:
     params = Params(task.name, task.outputs, heads, (1 / len(heads),) * len(heads), "box", k)
     if not task.is_multilabel:
         return params
-    scores, rates = combine.scores(validation, params.weights, "box", k), validation.known.values.mean(0)
+    scores, rates = combine.scores(validation, params.weights, "box", k), validation.known_truth.values.mean(0)
     cuts = [np.quantile(column, 1 - max(rate, 0.001)) for column, rate in zip(scores.T, rates, strict=True)]
     return replace(params, thresholds=tuple(map(float, cuts)))
 
@@ -134,11 +135,11 @@ def command(
         if as_json:
             print(json.dumps(result, indent=2))
             return
-        planted = [f"{place}: {fault}" for place in WHERE for fault in FAULTS]
+        planted = [f"{place}: {fault}" for place in FAULT_PLACES for fault in FAULTS]
         cells = []
         for name, by_size in result.items():
             for size, item in by_size.items():
-                seen = [f"{item['seen'][place][fault]} of {draws}" for place in WHERE for fault in FAULTS]
+                seen = [f"{item['seen'][place][fault]} of {draws}" for place in FAULT_PLACES for fault in FAULTS]
                 honest = f"{item['false_faults']}, {item['false_shares']} of {draws}"
                 cells.append([name, size, honest, *seen, f"{item['blamed']} of {draws * len(FAULTS)}"])
         table.show(["task", "videos", "honest: faults, shares", *planted, "blamed"], cells)

@@ -33,10 +33,10 @@ from heads.abaw.tasks import TASKS, Task
 from heads.finetune import __main__ as finetune
 
 NETWORK = "demo_mt_enet"
-TUNED = "tuned"
+RECIPE_NAME = "tuned"
 """The head of the fine-tuned network's outputs, and how its recipe is called: [finetune.tuned]."""
 RECIPE = {"stride": 2}
-FROZEN = {"inputs": ["embedding"], "temporal": []}
+FROZEN_SETTINGS = {"inputs": ["embedding"], "temporal": []}
 """What the linear head reads beside the fine-tuned network: as much as its output layer."""
 NAMES = {
     "frozen": "linear head on the frozen network's embedding",
@@ -52,7 +52,7 @@ def main(config: Config, task: str, network: str, work: Path, seeds: int) -> lis
     """Of each seed the scores by NAMES, the epoch kept, and the seconds of fine-tuning. Raises InputError for a corpus
     whose test truth is not known, and as `heads.finetune`.
     """
-    section = {_name(task): config.finetune.get(TUNED, finetune.Recipe(**RECIPE))}
+    section = {_name(task): config.finetune.get(RECIPE_NAME, finetune.Recipe(**RECIPE))}
     config = config.model_copy(update={"finetune": section})
     data = read_demo(config, task, work, "finetuned")
     results = []
@@ -70,11 +70,13 @@ def _measure(data: Data, config: Config, network: str, seed: int) -> Result:
     folder = demo_scores.share(data.work, home / "seen")
     seconds = _fine_tune(config, task, network, folder, seed)
     tuned = _predict(config, task, folder, home / task, seed)
-    linear = demo_scores.choose_heads(config, task, [network], ["linear"], linear=FROZEN)
+    linear = demo_scores.choose_heads(config, task, [network], ["linear"], linear=FROZEN_SETTINGS)
     [frozen] = heads_run.main(linear, task, demo_scores.share(data.work, home / "frozen"), seed).values()
-    scores = {name: demo_scores.score_alone(data, head, seed) for name, head in (("frozen", frozen), (TUNED, tuned))}
+    scores = {
+        name: demo_scores.score_alone(data, head, seed) for name, head in (("frozen", frozen), (RECIPE_NAME, tuned))
+    }
     standard = heads_run.main(config, task, folder, seed)
-    for name, given in (("without", {}), ("with", {TUNED: tuned})):
+    for name, given in (("without", {}), ("with", {RECIPE_NAME: tuned})):
         kept = home / f"{task}-{name}.json"
         scores[name] = demo_scores.score_blend(
             data, config, folder, seed, {**standard, **given}, kept, predictions=given
@@ -85,13 +87,13 @@ def _measure(data: Data, config: Config, network: str, seed: int) -> Result:
 
 def _name(task: str) -> str:
     """Of the network: each task's is kept."""
-    return f"{TUNED}_{task}"
+    return f"{RECIPE_NAME}_{task}"
 
 
 def _fine_tune(config: Config, task: str, network: str, folder: Path, seed: int) -> float | None:
     """Fine-tune, unless it is done; the seconds that it took, kept beside it. None where a killed process began it."""
     name, kept = _name(task), folder / f"{task}-seconds.json"
-    done = folder / "networks" / name / run_folder.DONE
+    done = folder / "networks" / name / run_folder.DONE_FILE
     before = done.read_bytes() if done.exists() else None
     resumed = before is None and done.parent.exists()
     began = time.perf_counter()
@@ -108,9 +110,9 @@ def _predict(config: Config, task: str, work: Path, folder: Path, seed: int) -> 
     text = f'family = "pretrained"\nnetworks = "each"\ninputs = ["{kind}"]\n'
     network = run_folder.file_hash(work / "networks" / _name(task) / f"{_name(task)}.onnx")
     place = demo_scores.share(work, folder / network[:12], ["corpus"])  # features are of one network's weights
-    run_folder.write_text(place / f"{TUNED}.toml", text)
-    own = names.add_learnt(config, work, [_name(task)])
-    own = demo_scores.choose_heads(own, task, [_name(task)], [str(place / f"{TUNED}.toml")])
+    run_folder.write_text(place / f"{RECIPE_NAME}.toml", text)
+    own = names.add_learnt_networks(config, work, [_name(task)])
+    own = demo_scores.choose_heads(own, task, [_name(task)], [str(place / f"{RECIPE_NAME}.toml")])
     [head] = heads_run.main(own, task, place, seed).values()
     return head
 

@@ -34,7 +34,7 @@ WITHOUT, WITH = "blend of the standard heads", "blend of all"
 
 
 def main(
-    config: Config, task: str, more: Sequence[str], work: Path, seeds: int
+    config: Config, task: str, extra_heads: Sequence[str], work: Path, seeds: int
 ) -> tuple[dict[str, list[Scores]], dict[str, Any]]:
     """BEST, each head on request, WITHOUT and WITH -> scores by seed; and what WITH gains on test, as `compare.gain`.
 
@@ -42,21 +42,21 @@ def main(
     """
     data = read_demo(config, task, work, "more_heads")
     standard = [name for name, _ in heads_config.list_heads(config, task)]
-    if again := sorted(set(standard) & set(more)):
+    if again := sorted(set(standard) & set(extra_heads)):
         raise InputError(f"--add {','.join(again)}: these run by default; give heads that run on request")
-    every = demo_scores.choose_heads(config, task, config.features.networks, [*standard, *more])
+    every = demo_scores.choose_heads(config, task, config.features.networks, [*standard, *extra_heads])
     results: dict[str, list[Scores]] = {}
     kept: list[list[Path]] = [[], []]
     with progress(f"more heads {task}", seeds, "seeds") as bar:
         for seed in range(seeds):
             folder = demo_scores.share(work, work / "more_heads" / str(seed))
             heads = heads_run.main(every, task, folder, seed)
-            ours = {name: where for name, where in heads.items() if not _is_of(name, more)}
+            ours = {name: where for name, where in heads.items() if not _is_of(name, extra_heads)}
             alone = {name: demo_scores.score_alone(data, where, seed) for name, where in heads.items()}
             scores = {BEST: max((alone[name] for name in ours), key=lambda found: found[0])}
             scores |= {name: alone[name] for name in heads if name not in ours}
             for title, of, files in ((WITH, heads, kept[0]), (WITHOUT, ours, kept[1])):
-                added = more if of is heads else []
+                added = extra_heads if of is heads else []
                 files.append(folder / f"{'-'.join([task, *added])}.json")
                 scores[title] = demo_scores.score_blend(data, every, folder, seed, of, files[-1], heads=list(of))
             for name, found in scores.items():

@@ -70,11 +70,11 @@ def measure_draw(job: results.Job) -> dict[str, Any]:
     start = [job["seed"], job["number"], sorted(TASKS).index(task), videos]
     settings = BlendSettings(draws=100, k_max=20, **SETTINGS[job["settings"]])
     way = Selection(draw(task, videos, np.random.default_rng(start)), settings, job["number"]).select()
-    assert way.crossed is not None
+    assert way.cross_fit is not None
     rng = np.random.default_rng([*start, 1])
     fresh = [draw(task, videos, rng) for _ in range(FRESH // videos)]
     scores = [float(np.nan_to_num(item.score(combine.combine(item, way.params)))) for item in fresh]
-    return {"held": way.crossed.pooled, "test": float(np.mean(scores)), "k": float(np.mean(way.params.k))}
+    return {"held": way.cross_fit.pooled_score, "test": float(np.mean(scores)), "k": float(np.mean(way.params.k))}
 
 
 def draw(task: str, videos: int, rng: np.random.Generator) -> Pool:
@@ -121,7 +121,7 @@ def row(task: str, videos: int, settings: str, result: Sequence[dict[str, Any]])
 def _print(rows: Sequence[dict[str, Any]], as_markdown: bool) -> None:
     cells = [
         [f"{entry['task']}, {entry['videos']}", entry["settings"], str(entry["draws"]), f"{entry['held']:.3f}",
-         f"{entry['test']:.3f}", table.format_signed({"signed": entry["error"], "se": entry["se"]})
+         f"{entry['test']:.3f}", table.format_signed_number({"signed": entry["error"], "se": entry["se"]})
          + ("" if entry["holds"] else "*"),
          f"{entry['k']:g}"]
         for entry in rows

@@ -97,10 +97,10 @@ def measure(seed: int) -> dict[str, Any]:
         people = made.people if way == "person" else None
         own = pool_of(made, out_of_fold(made, people, seed), people)
         selected = selection.Selection(own, SETTINGS, seed).select()
-        assert selected.crossed is not None and selected.crossed.pooled is not None
+        assert selected.cross_fit is not None and selected.cross_fit.pooled_score is not None
         theirs = [pool_of(new, learn_scores(made, [*made.features], new), None) for new in tests]
         reached = [there.score(combine.combine(there, selected.params)) for there in theirs]
-        said = {"estimate": selected.crossed.pooled, "test": float(np.mean(reached))}
+        said = {"estimate": selected.cross_fit.pooled_score, "test": float(np.mean(reached))}
         results[way] = said | {"warned": people is None and bool(find_alike(made))}
     return results
 

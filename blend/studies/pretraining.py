@@ -50,8 +50,13 @@ RECIPE: dict[str, Any] = {
     "dev_stride": STRIDE,
 }  # fmt: skip
 """Of fine-tuning: a new output layer and rates that fall by depth, as MAE does; twice the default epochs, no SAM."""
-LABELLED = "demo_enet"
-WAYS = {"random": "random", "pretrained": "pre-trained", "fine_tuned": "pre-trained, fine-tuned", LABELLED: LABELLED}
+LABELLED_NETWORK = "demo_enet"
+WAYS = {
+    "random": "random",
+    "pretrained": "pre-trained",
+    "fine_tuned": "pre-trained, fine-tuned",
+    LABELLED_NETWORK: LABELLED_NETWORK,
+}
 Embed = Callable[["Pictures"], tuple[NDArray[np.float32], NDArray[np.int64]]]
 """Pictures -> embeddings of those that can be read, and which rows they are."""
 
@@ -108,7 +113,7 @@ def compare(config: Config, task: Task, name: str, folder: Path, seed: int) -> l
     after = encoder.load_beside(folder / f"{name}.onnx")
     assert after is not None, "pre-training has left it"
     network = Network(name, settings.size, IMAGENET_MEAN, IMAGENET_STD, "rgb", None, None, False, "")
-    labelled = start.find(LABELLED, config)
+    labelled = start.find(LABELLED_NETWORK, config)
 
     data = corpus.read(config, task, Recipe(stride=STRIDE, dev_stride=STRIDE), seed)[0]
     pictures, _ = corpus.list_pictures(config.corpus, corpus_checks.read(config, task)[0]["val"])
@@ -116,7 +121,7 @@ def compare(config: Config, task: Task, name: str, folder: Path, seed: int) -> l
     probes = [(lambda x, model=model: average_quarters(model, x), network) for model in (before, after)]
     probes.append((start.build(labelled)[0], labelled.network))
     linear = [score_linear(task, data, val, lambda some, p=probe: embed(p[0], p[1], some)) for probe in probes]
-    tuned = score_fine_tuned(config, task, name, folder.parents[1], val, seed)
+    tuned = score_fine_tuned_network(config, task, name, folder.parents[1], val, seed)
     return [linear[0], linear[1], tuned, linear[2]]
 
 
@@ -152,7 +157,9 @@ def score_linear(task: Task, data: Any, val: LabelledPictures, embed_pictures: E
     return result
 
 
-def score_fine_tuned(config: Config, task: Task, name: str, work: Path, val: LabelledPictures, seed: int) -> float:
+def score_fine_tuned_network(
+    config: Config, task: Task, name: str, work: Path, val: LabelledPictures, seed: int
+) -> float:
     """The validation score of what fine-tuning the pre-trained network makes, as an engine runs it."""
     from extract.engines import create
     from extract.learning import losses
@@ -162,7 +169,7 @@ def score_fine_tuned(config: Config, task: Task, name: str, work: Path, val: Lab
     tuned = f"{name}_{task.name}"
     config = config.model_copy(update={"finetune": {tuned: Recipe.model_validate(RECIPE)}})
     folder = finetune.main(config, task.name, name, tuned, work, seed)
-    network = registry.find(tuned, names.add_learnt(config, work, [tuned]))
+    network = registry.find(tuned, names.add_learnt_networks(config, work, [tuned]))
     engine = create.create("openvino", folder / f"{tuned}.onnx", network, "fp32")
     kind = "va" if task.is_regression else "logits"
     with progress(f"score {tuned}", len(val), "pictures") as bar:

@@ -66,7 +66,7 @@ def pair(job: results.Job) -> list[dict[str, Any]]:
     return draw.pair(**job)
 
 
-def read_finished(path: Path) -> dict[str, Any]:
+def read_finished_table(path: Path) -> dict[str, Any]:
     """The table of what a results file holds, of the seed that its last line is of."""
     lines = results.read(path)
     if not lines:
@@ -135,7 +135,7 @@ def command(
     """Compare estimates with what test gives, and ways of selecting with each other, on made videos."""
     with errors.exits():
         if show is not None:
-            result = read_finished(show)
+            result = read_finished_table(show)
         else:
             tasks, sizes = results.select("task", task, TASKS), results.select("size", size, draw.SIZES)
             kinds = results.select("kind", kind, TEST_KINDS)

@@ -24,17 +24,17 @@ from blend.pool import inputs as blend_inputs
 from blend.pool import pool
 from blend.studies import results
 from blend.studies.corpora import demo_corpus, split_corpus
-from blend.studies.corpora.split_corpus import Labelled
+from blend.studies.corpora.split_corpus import LabelledCorpus
 from blend.studies.simulation import table
 from blend.studies.simulation.measure import (
     BEST_HEAD,
-    CROSS_FITTED,
-    EQUAL,
-    PLAIN,
-    SMOOTHED,
-    STACKED,
+    CROSS_FIT,
+    EQUAL_WAY,
+    PLAIN_WAY,
+    SMOOTHED_WAY,
     STACKING,
-    TUNED,
+    STACKING_WAY,
+    TUNED_WAY,
     measure,
 )
 from blend.studies.simulation.measure import WAYS as SIMULATED
@@ -74,7 +74,9 @@ def main(
     return summarise(task, made)
 
 
-def facts(config: Config, corpus: Labelled, task: str, seed: int, number: int, heads: list[str] | None) -> results.Job:
+def facts(
+    config: Config, corpus: LabelledCorpus, task: str, seed: int, number: int, heads: list[str] | None
+) -> results.Job:
     """What a split is of: another corpus or other settings are other splits."""
     sources = {
         "annotations": {video: run_folder.file_hash(path) for video, path in corpus.files.items()},
@@ -87,7 +89,7 @@ def facts(config: Config, corpus: Labelled, task: str, seed: int, number: int, h
     return asked | {"heads": heads, "made_of": run_folder.fingerprint(sources)}
 
 
-def measure_split(config: Config, corpus: Labelled, work: Path, job: results.Job) -> dict[str, Any]:
+def measure_split(config: Config, corpus: LabelledCorpus, work: Path, job: results.Job) -> dict[str, Any]:
     """One split: its heads, every way to a blend, and their scores on the third part."""
     task, seed = job["task"], job["seed"]
     folder = work / "splits" / task / f"{seed}-{job['number']}"
@@ -98,7 +100,9 @@ def measure_split(config: Config, corpus: Labelled, work: Path, job: results.Job
     own, sources = blend_inputs.prepare_inputs(own, RunRequest(task, folder, seed, job["heads"]))
     validation = blend_inputs.load_pools(sources).validation
     prior = pool.as_row(sources.prior, sources.task)
-    entries = {head: predictions.read(path / "test.parquet", sources.task) for head, path in sources.ours.items()}
+    entries = {
+        head: predictions.read(path / "test.parquet", sources.task) for head, path in sources.project_heads.items()
+    }
     annotations, who = read.read_folder(truth, sources.task), people.read(own.corpus, chosen["test"])
     test = pool.for_validation(sources.task, entries, annotations, prior, "test", people=who)
     counts = {
@@ -107,7 +111,7 @@ def measure_split(config: Config, corpus: Labelled, work: Path, job: results.Job
         for part, videos in chosen.items()
     }  # fmt: skip
     scores = measure(validation, {"test": test}, sources.settings, seed, folded=False, stacked=True)
-    return scores | {"parts": counts, "heads": sorted(sources.ours)}
+    return scores | {"parts": counts, "heads": sorted(sources.project_heads)}
 
 
 EXAMPLES = """Examples:
@@ -154,7 +158,7 @@ def command(
 
 SLACK = 0.005
 """How far the default's mean may lie below another way's."""
-HELD = 0.9
+COVERAGE = 0.9
 """How often the interval should hold the test score."""
 WAYS = SIMULATED | STACKING
 HEADER = ("way to a blend", "test score", "default's over it", "default is better in")
@@ -170,8 +174,8 @@ def summarise(task: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     splits the default's 95 % interval held the test score.
     """
     test = {way: np.array([item["test"]["test"][way] for item in results]) for way in WAYS}
-    default = test[CROSS_FITTED]
-    intervals = [entry["said"][CROSS_FITTED]["interval"] for entry in results]
+    default = test[CROSS_FIT]
+    intervals = [entry["said"][CROSS_FIT]["interval"] for entry in results]
     inside = [i is not None and bool(i[0] <= score <= i[1]) for i, score in zip(intervals, default, strict=True)]
     return {
         "task": task,
@@ -191,13 +195,13 @@ def summarise(task: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
             for way, values in test.items()
         },
         "estimates": {
-            "own": _errors(results, TUNED, "own", test[TUNED]),
-            "held": _errors(results, CROSS_FITTED, "held", default),
+            "own": _errors(results, TUNED_WAY, "own", test[TUNED_WAY]),
+            "held": _errors(results, CROSS_FIT, "held", default),
         },
         "inside": sum(inside),
         "known": sum(i is not None for i in intervals),
         "by_split": [
-            {"test": float(score), "held": result["said"][CROSS_FITTED]["held"], "interval": interval, "inside": holds,
+            {"test": float(score), "held": result["said"][CROSS_FIT]["held"], "interval": interval, "inside": holds,
              "best_head": result["best_head"], **result["chosen"]}
             for result, score, interval, holds in zip(results, default, intervals, inside, strict=True)
         ],
@@ -214,18 +218,18 @@ def claims(result: dict[str, Any]) -> dict[str, bool]:
     text = "the default's mean test score is not below that of {} by more than {}"
     held = {
         text.format(WAYS[way], SLACK): result["ways"][way]["under"] >= -SLACK
-        for way in (BEST_HEAD, PLAIN, SMOOTHED, EQUAL, TUNED, STACKED)
+        for way in (BEST_HEAD, PLAIN_WAY, SMOOTHED_WAY, EQUAL_WAY, TUNED_WAY, STACKING_WAY)
     }
-    inside = result["inside"] >= HELD * result["known"]
-    return held | {f"the interval holds the test score in {HELD:.0%} or more": inside}
+    inside = result["inside"] >= COVERAGE * result["known"]
+    return held | {f"the interval holds the test score in {COVERAGE:.0%} or more": inside}
 
 
 def rows(result: dict[str, Any]) -> list[list[str]]:
     """Cells under HEADER."""
     return [
         [name, f"{item['mean']:.3f}" + (f" ± {item['spread']:.3f}" if item["spread"] is not None else ""),
-         "" if way == CROSS_FITTED else table.gain(item),
-         "" if way == CROSS_FITTED else f"{item['better']} of {result['splits']}"]
+         "" if way == CROSS_FIT else table.gain(item),
+         "" if way == CROSS_FIT else f"{item['better']} of {result['splits']}"]
         for way, name in WAYS.items()
         for item in [result["ways"][way]]
     ]  # fmt: skip
@@ -237,7 +241,7 @@ def sentence(result: dict[str, Any]) -> str:
         f"{part} {counts['people']:.0f} people, {counts['videos']:.0f} videos, {counts['frames']:,.0f} frames"
         for part, counts in result["parts"].items()
     )
-    own, held = (table.format_signed(result["estimates"][key]) for key in ("own", "held"))
+    own, held = (table.format_signed_number(result["estimates"][key]) for key in ("own", "held"))
     return (
         f"{result['splits']} splits ({sizes}). The 95 % interval held the test score in {result['inside']} of "
         f"{result['known']}. Error of the tuned score {own}, of the cross-fitted estimate {held}."

@@ -37,11 +37,11 @@ TASK = "lsd"
 NETWORKS = ["demo_enet", "demo_mt_enet"]
 LEARNER = "demo_mt_enet"
 """The network that is fine-tuned, as published: the one that knows valence and arousal."""
-TUNED = "tuned"
+RECIPE_NAME = "tuned"
 RECIPE = {"head_epochs": 3, "epochs": 10, "rate": 1e-3}
 SHARE = 0.3
 """Of the pre-trained networks in the published blend."""
-PRETRAINED, HEADS, FINE = f"pretrained-{LEARNER}", "mlp_all", f"pretrained-{TUNED}"
+PRETRAINED_HEAD, HEADS, FINE = f"pretrained-{LEARNER}", "mlp_all", f"pretrained-{RECIPE_NAME}"
 SMALL, LARGE = "small", "enlarged"
 STEPS = {
     "pretrained": "pre-trained network",
@@ -71,8 +71,8 @@ def _measure(folder: Path, seed: int, recipe: Mapping[str, Any]) -> dict[str, Sc
     large["train"] = str(folder / LARGE / "train")
     report: Any = None
     for name, pictures in ((SMALL, small), (LARGE, large)):
-        finetune.main(_config(pictures, NETWORKS, recipe), TASK, LEARNER, TUNED, folder / name)
-        report = blend_run.main(_config(pictures, [*NETWORKS, TUNED], recipe), TASK, folder / name)
+        finetune.main(_config(pictures, NETWORKS, recipe), TASK, LEARNER, RECIPE_NAME, folder / name)
+        report = blend_run.main(_config(pictures, [*NETWORKS, RECIPE_NAME], recipe), TASK, folder / name)
 
     truth = {
         part: read.read_folder(path, find(TASK))
@@ -93,13 +93,13 @@ def _measure(folder: Path, seed: int, recipe: Mapping[str, Any]) -> dict[str, Sc
     sent, listed = folder / LARGE / "blend" / TASK / "submission.txt", test_list.read(where[TASK]["test"], find(TASK))
     submitted = final_score(sent, listed, where["truth"][TASK], find(TASK))
     return {
-        "pretrained": score({(LARGE, PRETRAINED): 1}),
+        "pretrained": score({(LARGE, PRETRAINED_HEAD): 1}),
         "heads": score({(SMALL, HEADS): 1}),
         "enlarged": score({(LARGE, HEADS): 1}),
         "fine_tuned_small": score({(SMALL, FINE): 1}),
         "fine_tuned": score({(LARGE, FINE): 1}),
-        "blended_fine_tuned": score({(LARGE, PRETRAINED): SHARE, (LARGE, FINE): 1 - SHARE}),
-        "blended": score({(LARGE, PRETRAINED): SHARE, (LARGE, HEADS): 1 - SHARE}),
+        "blended_fine_tuned": score({(LARGE, PRETRAINED_HEAD): SHARE, (LARGE, FINE): 1 - SHARE}),
+        "blended": score({(LARGE, PRETRAINED_HEAD): SHARE, (LARGE, HEADS): 1 - SHARE}),
         "searched": (report["expected"], submitted["score"]),
     }
 
@@ -111,7 +111,7 @@ def _config(paths: Mapping[str, str], networks: Sequence[str], recipe: Mapping[s
     tables = {
         "corpus": {"name": "synthetic", TASK: dict(paths)},
         "features": {"networks": list(networks)},
-        "finetune": {TUNED: dict(recipe)},
+        "finetune": {RECIPE_NAME: dict(recipe)},
         "heads": {TASK: {"use": ["pretrained", HEADS], HEADS: {"networks": NETWORKS}}},
     }
     return configs.from_tables(Config, tables)

@@ -18,15 +18,15 @@ from extract.runtime import run_folder
 from heads.abaw.test_list import TestList
 
 FOLDER = "submissions"
-MOST = 5
+MAX_CANDIDATES = 5
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A blend that could be submitted: `name` for its file, `what` for people, decided on `pool`."""
+    """A blend that could be submitted: `name` for its file, `description` for people, decided on `pool`."""
 
     name: str
-    what: str
+    description: str
     params: Params
     pool: Pool
     test_from: str = "train"
@@ -66,7 +66,7 @@ def write(
     if len(taken) < count:
         left_out.append(f"{count} were asked for, only {len(taken)} differ from each other")
     files = [
-        {"file": f"{FOLDER}/{i}_{entry.name}.txt", "name": entry.name, "what": entry.what,
+        {"file": f"{FOLDER}/{i}_{entry.name}.txt", "name": entry.name, "what": entry.description,
          "differs": _differing(own, taken[0][1])}
         for i, (entry, own) in enumerate(taken, start=1)
     ]  # fmt: skip

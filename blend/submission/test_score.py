@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from blend.calibrate.video_counts import number_or_none
+from blend.calibrate.video_counts import encode_number
 from heads.abaw import read
 from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task
@@ -60,6 +60,6 @@ def score(
     if counts["frames"]:
         truth, said = np.concatenate(actual), np.concatenate(answers)
         parts = task.per_output(truth, said)
-        results["score"] = number_or_none(task.score(truth, said))
-        results["per_output"] = {name: number_or_none(part) for name, part in zip(task.outputs, parts, strict=True)}
+        results["score"] = encode_number(task.score(truth, said))
+        results["per_output"] = {name: encode_number(part) for name, part in zip(task.outputs, parts, strict=True)}
     return results | counts

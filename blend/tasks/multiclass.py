@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from blend.tasks.counted_decisions import CountedDecisions
 from blend.tasks.protocol import Array, Floats, Legal, Table
 
-OTHER = "Other"
+OTHER_CLASS = "Other"
 """The class that a filter's head never decides."""
 
 
@@ -19,7 +19,7 @@ class Multiclass(CountedDecisions):
     """Tables are truth x decided, [..., C, C]."""
 
     numbers, keys = ("bias",), ("bias", "filter")
-    unused = (0.0,)
+    neutral_numbers = (0.0,)
 
     def decide(
         self,
@@ -36,7 +36,7 @@ class Multiclass(CountedDecisions):
 
     def override(self, decided: Array, sure: NDArray[np.float32], t: float) -> Array:
         """Where `sure` [T, C] has a class other than Other above t, that class (the first of equals) is decided."""
-        named = np.array([c for c, name in enumerate(self.task.outputs) if name != OTHER])
+        named = np.array([c for c, name in enumerate(self.task.outputs) if name != OTHER_CLASS])
         best = sure[:, named].argmax(1)
         at = sure[np.arange(len(sure)), named[best]] > np.float32(t)
         return np.where(at, named[best], decided).astype(decided.dtype)

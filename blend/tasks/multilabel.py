@@ -18,7 +18,7 @@ class Multilabel(CountedDecisions):
     """Tables are true positives, predicted and actual positives of each output, [..., 3, C]."""
 
     numbers, keys = ("thresholds",), ("thresholds",)
-    unused = (DEFAULT_THRESHOLD,)
+    neutral_numbers = (DEFAULT_THRESHOLD,)
 
     def decide(self, scores: NDArray[np.float32], thresholds: ArrayLike | None = None, **_: Any) -> Array:
         """uint8 [T, C]: an output is on from its threshold up.

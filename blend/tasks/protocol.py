@@ -36,7 +36,7 @@ class BlendTask(ABC):
 
     numbers: ClassVar[tuple[str, ...]]
     """Numbers of a blend that only this kind has, one for each output; keys of settings and of params.json."""
-    unused: ClassVar[tuple[float, ...]]
+    neutral_numbers: ClassVar[tuple[float, ...]]
     """What each of them is where it changes nothing."""
     keys: ClassVar[tuple[str, ...]]
     """Their names, and those of keys that hold something else."""

@@ -19,7 +19,7 @@ class Regression(BlendTask):
     """Tables are frames, sums of t, p, t^2, p^2 and t p, [..., 6, C]."""
 
     numbers, keys = ("scale", "shift"), ("scale", "shift")
-    unused = (1.0, 0.0)
+    neutral_numbers = (1.0, 0.0)
     luck = 1.15
     """Set by seeds 4 to 6 of `blend.studies.simulate`: with 1.25 intervals of 76 videos held test in 98.2 % (twice)."""
 

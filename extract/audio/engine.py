@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from extract.engines import create as engine
 from extract.engines import graph, onnx_session, openvino_engine
-from extract.engines.graph import Done, Outputs
+from extract.engines.graph import OnOutputs, Outputs
 from extract.networks.registry import Network
 from extract.runtime.errors import InputError
 
@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 NUMBERS = {"tensor(float16)": np.float16, "tensor(double)": np.float64}
 """ONNX Runtime's names of the types of an input that is not float32."""
 
-Shaped = Callable[[list[int | None]], tuple[list[int], int]]
+ShapeRule = Callable[[list[int | None]], tuple[list[int], int]]
 """The input's shape as the file states it -> what to run, and the axis that is time."""
 
 
 class Layout:
     """What a network takes and gives, for one length of sound."""
 
-    def __init__(self, path: Path, name: str, wanted: dict[str, str], shaped: Shaped) -> None:
+    def __init__(self, path: Path, name: str, wanted: dict[str, str], shaped: ShapeRule) -> None:
         """Raises InputError where the file is no ONNX network of one input, or lacks an output."""
         import openvino as ov
 
         own: dict[str, Any] = {"file": path.name, "path": path, "classifier": False, "section": "audio", **wanted}
-        self.path, self.wanted = path, wanted
+        self.path, self.names = path, wanted
         self.onnx: ModelProto = graph.expose(path, Network(name, 0, (), (), **own))[0]
         self._model: Any = ov.Core().read_model(self.onnx.SerializeToString())
         if len(self._model.inputs) != 1:
@@ -91,7 +91,7 @@ class Layout:
         """Shapes of the outputs, without the axis of the batch."""
         try:
             self._model.reshape({self._model.input(0): shape})
-            ports = {kind: self._model.output(name) for kind, name in self.wanted.items()}
+            ports = {kind: self._model.output(name) for kind, name in self.names.items()}
             given = {kind: tuple(port.shape) for kind, port in ports.items()}
         except RuntimeError as error:
             raise InputError(
@@ -100,7 +100,7 @@ class Layout:
         for kind, result in given.items():
             if not 2 <= len(result) <= 3 or result[0] != 1:
                 raise InputError(
-                    f"{self.path}: output {self.wanted[kind]!r} has the shape {list(result)}; expected [1, D], or "
+                    f"{self.path}: output {self.names[kind]!r} has the shape {list(result)}; expected [1, D], or "
                     f"[1, T, D] for a sequence"
                 )
         return {kind: outcome[1:] for kind, outcome in given.items()}
@@ -109,7 +109,7 @@ class Layout:
 class OpenVinoAudioEngine(Layout):
     """Runs on CPU; results come to callbacks, in any order: `submit` takes a stretch of the layout's shape."""
 
-    def __init__(self, path: Path, name: str, wanted: dict[str, str], shaped: Shaped, precision: str) -> None:
+    def __init__(self, path: Path, name: str, wanted: dict[str, str], shaped: ShapeRule, precision: str) -> None:
         import openvino as ov
 
         super().__init__(path, name, wanted, shaped)
@@ -125,7 +125,7 @@ class OpenVinoAudioEngine(Layout):
 class OnnxRuntimeAudioEngine(Layout):
     """Runs by ONNX Runtime, on CUDA where there is one; results come at once."""
 
-    def __init__(self, path: Path, name: str, wanted: dict[str, str], shaped: Shaped, precision: str) -> None:
+    def __init__(self, path: Path, name: str, wanted: dict[str, str], shaped: ShapeRule, precision: str) -> None:
         """Raises InputError for what ONNX Runtime or the device refuses."""
         super().__init__(path, name, wanted, shaped)
         device = onnx_session.find_device()
@@ -136,11 +136,11 @@ class OnnxRuntimeAudioEngine(Layout):
         takes = self._session.get_inputs()[0]
         self._input, self._type = takes.name, NUMBERS.get(takes.type, np.float32)
 
-    def submit(self, sound: NDArray[np.float32], done: Done) -> None:
+    def submit(self, sound: NDArray[np.float32], done: OnOutputs) -> None:
         """Run one stretch of the layout's shape. Raises InputError for what the device refuses."""
         with onnx_session.refusals(self._what):
-            result = self._session.run(list(self.wanted.values()), {self._input: sound.astype(self._type)})
-        done(_first_rows(dict(zip(self.wanted, result, strict=True))))
+            result = self._session.run(list(self.names.values()), {self._input: sound.astype(self._type)})
+        done(_first_rows(dict(zip(self.names, result, strict=True))))
 
     def flush(self) -> None:
         """Nothing waits."""
@@ -152,7 +152,7 @@ def _first_rows(raw: dict[str, Any]) -> Outputs:
 
 
 def create(
-    path: Path, name: str, wanted: dict[str, str], shaped: Shaped, settings: Features
+    path: Path, name: str, wanted: dict[str, str], shaped: ShapeRule, settings: Features
 ) -> OpenVinoAudioEngine | OnnxRuntimeAudioEngine:
     """The engine that the config asks for, as extract.engines.create chooses it for pictures."""
     facts = path, name, wanted, shaped, settings.precision

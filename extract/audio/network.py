@@ -55,7 +55,7 @@ class AudioNetwork:
 
     def listen(self, blocks: Iterable[Block], times: NDArray[np.float64]) -> Rows:
         """Features of the frames at `times`, float by kind: that of the vector at a frame's time, or between two."""
-        out = self.nothing(len(times))
+        out = self.make_zeros(len(times))
         if self._sequence:
             segments = audio_segments.plan_overlaps(times, self.rate, self._length)
         else:
@@ -65,7 +65,7 @@ class AudioNetwork:
         self._engine.flush()
         return out
 
-    def nothing(self, frames: int) -> Rows:
+    def make_zeros(self, frames: int) -> Rows:
         """Zeros."""
         return {kind: np.zeros((frames, shape[-1]), KINDS[kind]) for kind, shape in self._engine.outputs.items()}
 
@@ -142,11 +142,11 @@ def interpolate(vectors: NDArray[np.float32], place: NDArray[np.float64]) -> NDA
     return np.asarray((1 - part) * vectors[before] + part * vectors[after], np.float32)
 
 
-def log_mels(samples: NDArray[np.float32], own: AudioSettings, hop: int, window: int) -> NDArray[np.float32]:
+def log_mels(samples: NDArray[np.float32], settings: AudioSettings, hop: int, window: int) -> NDArray[np.float32]:
     """ln(mel + offset) [T, bands] as in VGGish: periodic Hann, the next power of two, triangles on the mel scale."""
     size = 1 << (window - 1).bit_length()
     hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)).astype(np.float32)
     windows = np.lib.stride_tricks.sliding_window_view(samples, window)[::hop] * hann
-    spectra = np.abs(np.fft.rfft(windows, size)).astype(np.float32) ** own.power
-    filters = logmel.mel_filters(own.rate, size, own.bands, own.low, own.high, on_mel=True)
-    return np.asarray(np.log(np.einsum("tf,fb->tb", spectra, filters) + own.offset), np.float32)
+    spectra = np.abs(np.fft.rfft(windows, size)).astype(np.float32) ** settings.power
+    filters = logmel.mel_filters(settings.rate, size, settings.bands, settings.low, settings.high, on_mel=True)
+    return np.asarray(np.log(np.einsum("tf,fb->tb", spectra, filters) + settings.offset), np.float32)

@@ -20,10 +20,10 @@ class Segment:
     rows: slice
 
 
-def plan_single(times: NDArray[np.float64], rate: int, length: int, every: int) -> Iterator[Segment]:
-    """A segment centred on each frame's own time; of `every` frames, on that of the middle one."""
-    for start in range(0, len(times), every):
-        stop = min(start + every, len(times))
+def plan_single(times: NDArray[np.float64], rate: int, length: int, stride: int) -> Iterator[Segment]:
+    """A segment centred on each frame's own time; of `stride` frames, on that of the middle one."""
+    for start in range(0, len(times), stride):
+        stop = min(start + stride, len(times))
         yield Segment(_first(float(times[(start + stop - 1) // 2]), rate, length), slice(start, stop))
 
 

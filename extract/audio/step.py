@@ -23,7 +23,7 @@ from extract.features.store import VideoFeatures, check_values
 from extract.media import files as media_files
 from extract.media import sound as audio_read
 from extract.media import timestamps
-from extract.media.sound import Block, Heard
+from extract.media.sound import Block, Tally
 from extract.networks import registry
 from extract.runtime import inputs
 from extract.runtime.errors import InputError, warn
@@ -31,7 +31,7 @@ from extract.runtime.run_folder import fingerprint, sweep, write_json
 
 NAME = "audio"
 """The network that needs no weights: log-mel features."""
-NAMED = 5
+MAX_NAMES = 5
 """Soundless videos named on screen."""
 NO_FILE = "no file of it in corpus.videos"
 
@@ -49,7 +49,7 @@ class Listener(Protocol):
         """Features by kind, a row for each of the frames at `times` (seconds)."""
         ...
 
-    def nothing(self, frames: int) -> dict[str, NDArray[Any]]:
+    def make_zeros(self, frames: int) -> dict[str, NDArray[Any]]:
         """Zeros."""
         ...
 
@@ -73,7 +73,7 @@ class LogMel:
             vectors.feed(*windows)
         return {"embedding": vectors.finish()}
 
-    def nothing(self, frames: int) -> dict[str, NDArray[Any]]:
+    def make_zeros(self, frames: int) -> dict[str, NDArray[Any]]:
         """Zeros."""
         return {"embedding": np.zeros((frames, logmel.WIDTH), np.float16)}
 
@@ -164,9 +164,9 @@ class AudioStep(FeatureStep[Job]):
         pictures = f"{job.frames}, {self.corpus.fps:g} a second"
         return {"sound": sound, "pictures": pictures, "corpus": self.version}
 
-    def make_videos(self, ours: Iterator[Job | None], release: Callable[[str], None], advance: OnProgress) -> None:
+    def make_videos(self, stream: Iterator[Job | None], release: Callable[[str], None], advance: OnProgress) -> None:
         """Listen to the videos that come, one by one."""
-        for job in filter(None, ours):
+        for job in filter(None, stream):
             features, soundless, damaged = compute_features(self.listener, job, self.corpus.fps)
             check_values(features, self.name, job.video)
             file = store.path(self.work, self.name, job.video)
@@ -190,10 +190,10 @@ class AudioStep(FeatureStep[Job]):
         if inputs.load_json(path) != results:
             write_json(path, results)
         if silent:
-            first = ", ".join(f"{job.video} ({why})" for job, why in silent[:NAMED])
-            more = f" and {len(silent) - NAMED} more, listed in {path}" if len(silent) > NAMED else ""
+            first = ", ".join(f"{job.video} ({why})" for job, why in silent[:MAX_NAMES])
+            more = f" and {len(silent) - MAX_NAMES} more, listed in {path}" if len(silent) > MAX_NAMES else ""
             warn(f"{len(silent)} of {len(facts)} videos have no sound, so zeros: {first}{more}")
-        for job, pieces in damaged[:NAMED]:
+        for job, pieces in damaged[:MAX_NAMES]:
             what = f"{pieces} pieces of the sound cannot be decoded, or the clock begins anew before them"
             warn(f"{job.file}: {what}: silence there")
 
@@ -207,7 +207,7 @@ def compute_features(listener: Listener, job: Job, fps: float) -> tuple[VideoFea
     least = job.frames or 0
     pictures = job.pictures or job.file
     times = timestamps.picture_times(pictures) if pictures is not None and job.frames != 0 else np.empty(0)
-    soundless, heard, rows = NO_FILE if job.file is None else "", Heard(), None
+    soundless, heard, rows = NO_FILE if job.file is None else "", Tally(), None
     if job.file is not None and job.frames != 0:
         try:
             if not len(times):
@@ -220,8 +220,8 @@ def compute_features(listener: Listener, job: Job, fps: float) -> tuple[VideoFea
             soundless = "silent" if heard.samples else "no sound can be decoded"
     times = extend_times(times, least, fps)
     if soundless or rows is None:
-        rows = listener.nothing(len(times))
-    return VideoFeatures(np.arange(1, len(times) + 1, dtype=np.int32), **rows), soundless, heard.damaged
+        rows = listener.make_zeros(len(times))
+    return VideoFeatures(np.arange(1, len(times) + 1, dtype=np.int32), **rows), soundless, heard.damaged_pieces
 
 
 def extend_times(times: NDArray[np.float64], frames: int, fps: float) -> NDArray[np.float64]:
@@ -236,7 +236,7 @@ def extend_times(times: NDArray[np.float64], frames: int, fps: float) -> NDArray
 def _frames_heard(path: Path, rate: int, fps: float) -> int:
     """Frames that a sound without pictures lasts; its clock begins with it or at 0."""
     end = 0
-    for start, samples in audio_read.blocks(path, rate, Heard()):
+    for start, samples in audio_read.blocks(path, rate, Tally()):
         end = start + len(samples)
     return int(np.ceil(end / rate * fps - 0.01))
 

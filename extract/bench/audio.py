@@ -27,7 +27,7 @@ from extract.runtime import cli, errors, memory
 
 LONGEST = 47_435
 """Frames of Aff-Wild2's longest video."""
-EVERY = 61
+CLICK_PERIOD = 61
 """Clicks are this many pictures apart."""
 SIDE = 0.3
 """Seconds around a click in which its loudness is looked at."""
@@ -35,7 +35,7 @@ RATES = {"23.976": Fraction(24000, 1001), "29.97": Fraction(30000, 1001), "59.94
 
 
 @dataclass(frozen=True)
-class Taken:
+class VideoCost:
     """What one video took."""
 
     frames: int
@@ -51,10 +51,10 @@ class Taken:
     """The largest distance between a click and where its frames hear it, in frames."""
 
 
-def main(frames: int, fps: Fraction, variable: bool, seed: int) -> Taken:
+def main(frames: int, fps: Fraction, variable: bool, seed: int) -> VideoCost:
     """Make a video of so many frames and measure. `variable`: a quarter of the pictures is left out, at random."""
     times = picture_times(frames, fps, variable, seed)
-    clicks = times[EVERY // 2 :: EVERY]
+    clicks = times[CLICK_PERIOD // 2 :: CLICK_PERIOD]
     with tempfile.TemporaryDirectory() as name:
         path = Path(name) / "video.mp4"
         exact = [Fraction(round(t * synthetic.TICK.denominator), synthetic.TICK.denominator) for t in times]
@@ -65,7 +65,7 @@ def main(frames: int, fps: Fraction, variable: bool, seed: int) -> Taken:
             result = pool.apply(_measured, (path, clicks, float(fps)))
             pool.close()
             pool.join()
-    return Taken(frames, float(times[-1]) / 60, *result)
+    return VideoCost(frames, float(times[-1]) / 60, *result)
 
 
 def picture_times(frames: int, fps: Fraction, variable: bool, seed: int) -> NDArray[np.float64]:
@@ -78,9 +78,9 @@ def picture_times(frames: int, fps: Fraction, variable: bool, seed: int) -> NDAr
 
 def _measured(path: Path, clicks: NDArray[np.float64], fps: float) -> tuple[float, float, float, float, float]:
     """Seconds, megabytes at most, before and of the features, and the largest distance in frames."""
-    before, began = memory.most_resident() / 1e6, time.perf_counter()
+    before, began = memory.measure_peak() / 1e6, time.perf_counter()
     features, soundless, _ = audio_step.compute_features(audio_step.LogMel(), audio_step.Job("video", path), fps)
-    seconds, peak = time.perf_counter() - began, memory.most_resident() / 1e6
+    seconds, peak = time.perf_counter() - began, memory.measure_peak() / 1e6
     assert features.embedding is not None and not soundless
     off = distances(timestamps.picture_times(path), features.embedding, clicks)
     return seconds, peak, before, features.embedding.nbytes / 1e6, float(np.abs(off).max() * fps)
@@ -105,7 +105,7 @@ python -m extract.bench.audio --frames 3000 --fps 23.976 --variable"""
 
 
 def command(
-    frames: Annotated[int, typer.Option(help="Pictures of the video.", min=2 * EVERY)] = LONGEST,
+    frames: Annotated[int, typer.Option(help="Pictures of the video.", min=2 * CLICK_PERIOD)] = LONGEST,
     fps: Annotated[str, typer.Option(help="Frames per second: a number, 23.976, 29.97 or 59.94.")] = "30",
     variable: Annotated[bool, typer.Option("--variable", help="Leave pictures out at random.")] = False,
     seed: Annotated[int, typer.Option(help="Of the pictures that are left out.", min=0)] = 0,

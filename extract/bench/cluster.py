@@ -27,7 +27,7 @@ import typer
 from extract.bench import fixtures, long_run
 from extract.networks import weights
 from extract.runtime import cli, errors
-from extract.runtime.errors import Failed
+from extract.runtime.errors import WorkError
 from extract.runtime.process import ROOT, python_path
 
 VIDEO = 500
@@ -38,7 +38,9 @@ LOCAL, SPREAD = f"{WORKERS} local processes", f"{WORKERS} workers, 1 thread each
 
 
 def main(pictures: int, repeats: int, network: str, seed: int) -> dict[str, float]:
-    """Median frames/s of both ways over `repeats` rounds, and their ratio under "ratio". Raises Failed if one fails."""
+    """Median frames/s of both ways over `repeats` rounds, and their ratio under "ratio". Raises WorkError if one
+    fails.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         lengths = [min(VIDEO, pictures - begin) for begin in range(0, pictures, VIDEO)]
@@ -71,18 +73,18 @@ def prepare_corpus(folder: Path, lengths: Sequence[int], network: str, seed: int
     return environment
 
 
-def time_commands(folder: Path, environment: dict[str, str], processes: int, more: list[str]) -> float:
-    """Seconds that so many `extract.run` take together, on an empty work folder. Raises Failed if one fails."""
+def time_commands(folder: Path, environment: dict[str, str], processes: int, arguments: list[str]) -> float:
+    """Seconds that so many `extract.run` take together, on an empty work folder. Raises WorkError if one fails."""
     shutil.rmtree(folder / "work", ignore_errors=True)
     command = [sys.executable, "-m", "extract.run", "--config", str(folder / "config.toml")]
-    command += ["--work", str(folder / "work"), *more]
+    command += ["--work", str(folder / "work"), *arguments]
     began = time.perf_counter()
     options: dict[str, Any] = {"env": environment, "cwd": ROOT, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
     values = [subprocess.Popen(command, **options) for _ in range(processes)]
     for process in values:
         _, said = process.communicate()
         if process.returncode:
-            raise Failed(f"extract.run ended with exit code {process.returncode}: {said.decode(errors='replace')}")
+            raise WorkError(f"extract.run ended with exit code {process.returncode}: {said.decode(errors='replace')}")
     return time.perf_counter() - began
 
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 640, 360
-HIDDEN = 0.5
+MAX_OCCLUSION = 0.5
 """Part of a face that nearer ones may cover before a detector misses it."""
 JITTER = 0.03
 """Standard deviation of a detection's place and size, in sizes of the face."""
-MISSED, FALSE = 0.04, 0.02
+MISS_RATE, FALSE_RATE = 0.04, 0.02
 """Chances that a face in sight is not found, and that a frame has a detection of nobody."""
 
 
@@ -52,9 +52,9 @@ def detect(boxes: NDArray[np.float64], seed: int) -> list[NDArray[np.float64]]:
     rng = np.random.default_rng([0xDE7, seed])
     results = []
     for frame in boxes:
-        seen = (visible(frame) > HIDDEN) & (rng.random(len(frame)) > MISSED)
+        seen = (visible(frame) > MAX_OCCLUSION) & (rng.random(len(frame)) > MISS_RATE)
         found = frame[seen] + rng.normal(0, JITTER, (seen.sum(), 4)) * frame[seen][:, [2]]
-        if rng.random() < FALSE:
+        if rng.random() < FALSE_RATE:
             found = np.vstack([found, [*rng.uniform((0, 0), (WIDTH - 60, HEIGHT - 60)), 50, 60]])
         scores = rng.uniform(0.7, 0.95, len(found))
         results.append(rng.permutation(np.column_stack([found, scores])))

@@ -22,13 +22,13 @@ import numpy as np
 
 from extract.bench import fixtures
 from extract.runtime import errors, memory
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 from extract.runtime.process import python_path
 
 if TYPE_CHECKING:
     from extract.learning.train import Run
 
-OURS, BARE = "extract.learning, from JPEG files", "bare torch loop, ready tensors"
+PROJECT_LOOP, BARE_LOOP = "extract.learning, from JPEG files", "bare torch loop, ready tensors"
 DEV_PICTURES = 2
 """The dev slice is scored after an epoch; here it is next to nothing."""
 
@@ -36,11 +36,11 @@ DEV_PICTURES = 2
 def main(pictures: int, repeats: int, batch: int, device: str, seed: int) -> dict[str, float]:
     """Median pictures/s of both, their "ratio", and the peak memory of ours: "gigabytes", on a GPU "gpu_gigabytes" too.
 
-    Raises InputError for less than two batches (the first warms up), and Failed where a process fails.
+    Raises InputError for less than two batches (the first warms up), and WorkError where a process fails.
     """
     if pictures < 2 * batch:
         raise InputError(f"--pictures {pictures}: expected at least two batches, {2 * batch}")
-    told: dict[str, list[dict[str, float]]] = {OURS: [], BARE: []}
+    told: dict[str, list[dict[str, float]]] = {PROJECT_LOOP: [], BARE_LOOP: []}
     with tempfile.TemporaryDirectory() as name:
         fixtures.random_network(Path(name), seed)
         fixtures.make_crops(Path(name) / "crops" / "video", pictures, seed)
@@ -48,8 +48,8 @@ def main(pictures: int, repeats: int, batch: int, device: str, seed: int) -> dic
             for way, results in told.items():
                 results.append(_measure(Path(name), way, batch, device, seed))
     rates = {way: statistics.median(result["rate"] for result in results) for way, results in told.items()}
-    most = {key: max(result[key] for result in told[OURS]) for key in told[OURS][0] if key != "rate"}
-    return rates | {"ratio": rates[OURS] / rates[BARE]} | most
+    most = {key: max(result[key] for result in told[PROJECT_LOOP]) for key in told[PROJECT_LOOP][0] if key != "rate"}
+    return rates | {"ratio": rates[PROJECT_LOOP] / rates[BARE_LOOP]} | most
 
 
 def _measure(folder: Path, way: str, batch: int, device: str, seed: int) -> dict[str, float]:
@@ -57,7 +57,7 @@ def _measure(folder: Path, way: str, batch: int, device: str, seed: int) -> dict
     command = [sys.executable, "-m", "extract.bench.learning", json.dumps([str(folder), way, batch, device, seed])]
     done = subprocess.run(command, env=os.environ | python_path(), stdout=subprocess.PIPE, check=False, text=True)
     if done.returncode:
-        raise Failed(f"{way} ended with exit code {done.returncode}")
+        raise WorkError(f"{way} ended with exit code {done.returncode}")
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -164,14 +164,14 @@ def _work(folder: str, way: str, batch: int, device: str, seed: int) -> dict[str
     import torch
 
     run = _run(Path(folder), batch, device, seed)
-    rate = learn_from_files(run) if way == OURS else learn_ready_tensors(run)
-    told = {"rate": rate, "gigabytes": memory.most_resident() / 1e9}
+    rate = learn_from_files(run) if way == PROJECT_LOOP else learn_ready_tensors(run)
+    told = {"rate": rate, "gigabytes": memory.measure_peak() / 1e9}
     return told | ({"gpu_gigabytes": torch.cuda.max_memory_allocated() / 1e9} if torch.cuda.is_available() else {})
 
 
 def table(result: dict[str, float]) -> str:
     """The result as Markdown."""
-    lines = [f"| {way} | {result[way]:.2f} |" for way in (OURS, BARE)]
+    lines = [f"| {way} | {result[way]:.2f} |" for way in (PROJECT_LOOP, BARE_LOOP)]
     memory_said = f"{result['gigabytes']:.2f} GB"
     if "gpu_gigabytes" in result:
         memory_said += f", {result['gpu_gigabytes']:.2f} GB of the GPU's"

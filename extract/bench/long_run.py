@@ -24,7 +24,7 @@ import numpy as np
 from extract.bench import fixtures
 from extract.networks import registry, weights
 from extract.runtime import errors, memory
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 from extract.runtime.process import python_path
 from extract.runtime.run_folder import write_json
 
@@ -60,7 +60,7 @@ class LongRun:
 
 def main(count: int, network: str, seed: int) -> LongRun:
     """Extract `count` (at least TENTHS) generated crops by a known network, or "tf_efficientnet_b0" with random
-    weights, and measure. Raises Failed where the run fails.
+    weights, and measure. Raises WorkError where the run fails.
     """
     if count < TENTHS:
         raise InputError(f"--long {count}: expected at least {TENTHS}")
@@ -133,7 +133,7 @@ def _watched(folder: Path, settings: dict[str, Any]) -> tuple[int, dict[str, Any
             peak = max(peak, memory.tree(process.pid))
             time.sleep(SECONDS_BETWEEN_LOOKS)
     if process.returncode:
-        raise Failed(f"the run ended with exit code {process.returncode}")
+        raise WorkError(f"the run ended with exit code {process.returncode}")
     said = dict(json.loads((folder / "found.json").read_text(encoding="utf-8")))
     return max(peak, said.get("peak", 0)), said
 
@@ -158,7 +158,7 @@ def _run(folder: Path) -> None:
     else:
         with _noting(feature_step) as timeline:
             run.main(checked, folder / "work")
-        results |= {"timeline": list(timeline), "peak": memory.most_resident()}
+        results |= {"timeline": list(timeline), "peak": memory.measure_peak()}
     write_json(folder / "found.json", results)
 
 
@@ -174,7 +174,7 @@ def _noting(step: Any) -> Iterator[array[float]]:
 
             def note(count: int = 1, text: str = "") -> None:
                 advance(count, text)
-                timeline.extend((bar.done, time.perf_counter(), time.process_time()))
+                timeline.extend((bar.count, time.perf_counter(), time.process_time()))
 
             timeline.extend((0, time.perf_counter(), time.process_time()))
             bar.advance = note

@@ -48,7 +48,7 @@ CORES_OF_PROCESSOR = 128
 """Float32 units of a multiprocessor: NVIDIA's compute capability 8.6, 8.9 and 9.0."""
 EDGE = 2048
 """Of the matrices whose product by NumPy's BLAS shows what a CPU can do."""
-COMPARED = 100
+COMPARED_PICTURES = 100
 """Pictures on which two engines' outputs are compared."""
 
 
@@ -98,10 +98,10 @@ def create_engine(file: Path, device: str) -> pipeline.Engine:
     return OnnxRuntimeEngine(file, NETWORK, "fp32", "cuda")
 
 
-def compare_engines(one: pipeline.Engine, other: pipeline.Engine, job: pipeline.Job) -> float:
+def compare_engines(first: pipeline.Engine, second: pipeline.Engine, job: pipeline.Job) -> float:
     """The largest difference of two engines' outputs on some pictures, in units of the largest output."""
-    results: dict[pipeline.Engine, list[Outputs]] = {one: [], other: []}
-    for name in job.frames.names[:COMPARED]:
+    results: dict[pipeline.Engine, list[Outputs]] = {first: [], second: []}
+    for name in job.frames.names[:COMPARED_PICTURES]:
         picture = images.read(job.folder / name, NETWORK.size, NETWORK.colour)
         for engine, rows in results.items():  # one at a time: results come in any order
             engine.begin_video()

@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 
 from extract.bench import crowd
 from extract.faces.steady_boxes import Follower, overlaps
-from extract.faces.tracker import NOBODY, Tracker
+from extract.faces.tracker import NO_PERSON, Tracker
 from extract.runtime import cli, errors
 
 Frame = tuple[NDArray[np.int64], NDArray[np.float64]]
 """A frame's numbers [K] and boxes [K, 4]."""
-SAME = 0.5
+MATCH_IOU = 0.5
 """Intersection over union from which a box is of a person."""
 LIBRARY = {"SORT": "SORTTracker", "ByteTrack": "ByteTrackTracker", "OC-SORT": "OCSORTTracker"}
 
 
-def count_switches(truth: Sequence[Frame], found: Sequence[Frame]) -> tuple[int, float]:
+def count_switches(truth: Sequence[Frame], tracks: Sequence[Frame]) -> tuple[int, float]:
     """Identity switches as MOTChallenge counts them (IDSW), and the part of all true boxes that was found.
 
     In every frame true and found boxes that overlap by SAME or more are paired, as many as can be, pairs of the frame
@@ -41,12 +41,12 @@ def count_switches(truth: Sequence[Frame], found: Sequence[Frame]) -> tuple[int,
     last: dict[int, int] = {}
     before: dict[int, int] = {}
     switches = hits = 0
-    for (people, boxes), (numbers, others) in zip(truth, found, strict=True):
+    for (people, boxes), (numbers, others) in zip(truth, tracks, strict=True):
         now: dict[int, int] = {}
         if len(people) and len(numbers):
             overlap = overlaps(boxes, others)
             kept = np.array([[before.get(int(person)) == number for number in numbers] for person in people])
-            score = np.where(overlap >= SAME, overlap + 1000 * kept, 0)
+            score = np.where(overlap >= MATCH_IOU, overlap + 1000 * kept, 0)
             for i, j in zip(*linear_sum_assignment(-score), strict=True):
                 if score[i, j] > 0:
                     person, number = int(people[i]), int(numbers[j])
@@ -60,7 +60,9 @@ def track(detections: list[NDArray[np.float64]]) -> list[Frame]:
     """What ours makes of every frame's detections [K, 5]."""
     tracker = Tracker()
     numbers = [tracker.update(frame) for frame in detections]
-    return [(each[each > NOBODY], frame[each > NOBODY, :4]) for each, frame in zip(numbers, detections, strict=True)]
+    return [
+        (each[each > NO_PERSON], frame[each > NO_PERSON, :4]) for each, frame in zip(numbers, detections, strict=True)
+    ]
 
 
 def follow(detections: list[NDArray[np.float64]]) -> list[Frame]:

@@ -20,7 +20,7 @@ AU_THRESHOLD = 0.35
 EXPRESSION_THRESHOLD = 0.45
 """The best rule must score above this; below it an active face is Other and a calm one Neutral."""
 
-ONE_SIDED = 0.55
+MIN_ASYMMETRY = 0.55
 """|side| above this makes a raised lip corner a contemptuous one, which the eight classes call Other."""
 
 UNLABELLED_CLASS = -1
@@ -52,7 +52,7 @@ def expression_scores(aus: np.ndarray, side: np.ndarray) -> np.ndarray:
     anger = np.minimum(u[4], np.maximum(u[7], tight)) + 0.4 * tight - u[1] - 0.6 * u[12] - 0.3 * u[10]
     disgust = 1.3 * np.minimum(u[10], u[4]) + 0.2 * u[7] - u[12] - u[1] - 0.5 * tight
     fear = 1.6 * np.minimum(brows_up, u[4]) + 0.2 * u[25] - u[12]
-    happiness = u[12] * (np.abs(side) < ONE_SIDED) + 0.3 * u[6] - 0.6 * u[4] - 0.6 * u[15]
+    happiness = u[12] * (np.abs(side) < MIN_ASYMMETRY) + 0.3 * u[6] - 0.6 * u[4] - 0.6 * u[15]
     sadness = np.minimum(u[1], np.maximum(u[4], u[15])) + 0.5 * u[15] - u[2] - 0.6 * u[12]
     surprise = brows_up + 0.3 * u[26] - u[4] - 0.3 * u[12]
     return np.stack([anger, disgust, fear, happiness, sadness, surprise], axis=1)

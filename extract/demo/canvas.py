@@ -61,12 +61,12 @@ class Canvas:
             step(self, curve, *rest)
         return self._image
 
-    def repeat(self, other: Canvas) -> None:
+    def repeat(self, canvas: Canvas) -> None:
         """Ask for all that another canvas was asked for, spots excepted: what is the same in many pictures."""
         first = len(self._curves)
-        self._curves += other._curves
-        self._lifts += other._lifts
-        self._steps += [(step, first + curve, rest) for step, curve, rest in other._steps]
+        self._curves += canvas._curves
+        self._lifts += canvas._lifts
+        self._steps += [(step, first + curve, rest) for step, curve, rest in canvas._steps]
 
     def _note(self, points: Points, lift: float, closed: bool, smooth: bool) -> Curve:
         self._curves.append(spline(points, closed) if smooth else np.asarray(points, dtype=np.float64))

@@ -198,11 +198,11 @@ def render_video(job: tuple[Path, int, str]) -> str:
     return name
 
 
-def encode(image: np.ndarray, what: object) -> bytes:
-    """A picture as JPEG. Raises RuntimeError, which names it as `what`, where OpenCV fails."""
+def encode(image: np.ndarray, name: object) -> bytes:
+    """A picture as JPEG. Raises RuntimeError, which names it as `name`, where OpenCV fails."""
     ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     if not ok:
-        raise RuntimeError(f"OpenCV could not encode {what}")
+        raise RuntimeError(f"OpenCV could not encode {name}")
     return data.tobytes()
 
 

@@ -32,21 +32,21 @@ class MouthShape:
     bottom: Points  # lower edge of the lower lip
 
 
-def mouth_shape(who: Identity, state: FaceState) -> MouthShape:
+def mouth_shape(identity: Identity, state: FaceState) -> MouthShape:
     """Lay out the lips of one frame."""
     lift, smile, sad = state.au(10), state.au(12), state.au(15)
     tight, press, part, jaw = state.au(23), state.au(24), state.au(25), state.au(26)
     way = np.array([-1.0, -0.62, -0.28, 0.0, 0.28, 0.62, 1.0])
     side = np.where(way < 0, 1 - max(0.0, state.side), 1 + min(0.0, state.side))  # the idle half of a one-sided mouth
     pull = smile * side
-    half = 0.265 * who.mouth_width * (1 + 0.30 * pull - 0.27 * tight - 0.10 * press + 0.06 * sad - 0.13 * jaw)
+    half = 0.265 * identity.mouth_width * (1 + 0.30 * pull - 0.27 * tight - 0.10 * press + 0.06 * sad - 0.13 * jaw)
     x = way * half
-    rest = MOUTH_Y * who.mouth_height + 0.03 * press
-    bend = who.corner_rest + 0.15 * pull - 0.125 * sad
+    rest = MOUTH_Y * identity.mouth_height + 0.03 * press
+    bend = identity.corner_rest + 0.15 * pull - 0.125 * sad
     y = rest - bend * np.abs(way) ** 1.7 + 0.025 * smile
     body = np.clip(1 - np.abs(way) ** 2.2, 0, 1)
-    thin_up = (1 - 0.45 * tight - 0.80 * press - 0.28 * smile) * who.upper_lip
-    thin_low = (1 - 0.35 * tight - 0.80 * press - 0.18 * smile) * who.lower_lip
+    thin_up = (1 - 0.45 * tight - 0.80 * press - 0.28 * smile) * identity.upper_lip
+    thin_low = (1 - 0.35 * tight - 0.80 * press - 0.18 * smile) * identity.lower_lip
     cupid = np.array([0, 0.62, 1.0, 0.86, 1.0, 0.62, 0])
     raised = lift * np.array([0.0, 0.085, 0.08, 0.06, 0.08, 0.085, 0.0])
     gap = (0.055 * part + 0.12 * part * lift * 0.35 + 0.03 * part * smile) * (1 - 0.9 * press)
@@ -65,7 +65,7 @@ def _between(first: Points, second: Points) -> Points:
     return np.concatenate([spline(first), spline(second)[::-1]])
 
 
-def draw_mouth(canvas: Canvas, who: Identity, state: FaceState, m: MouthShape) -> None:
+def draw_mouth(canvas: Canvas, identity: Identity, state: FaceState, m: MouthShape) -> None:
     """Draw the inside, the teeth and the lips."""
     tense = max(state.au(23), state.au(24))
     opening = float((m.lower - m.upper)[3, 1])
@@ -78,20 +78,20 @@ def draw_mouth(canvas: Canvas, who: Identity, state: FaceState, m: MouthShape) -
             if opening > 0.12:
                 canvas.disc(0, float(m.lower[3, 1]), 0.15, 0.07, (85, 80, 165))
     shade = 1 - 0.16 * tense
-    canvas.fill(_between(m.top, m.upper), scale_colour(who.lips, 0.84 * shade), smooth=False)
-    canvas.fill(_between(m.lower, m.bottom), scale_colour(who.lips, shade), smooth=False)
+    canvas.fill(_between(m.top, m.upper), scale_colour(identity.lips, 0.84 * shade), smooth=False)
+    canvas.fill(_between(m.lower, m.bottom), scale_colour(identity.lips, shade), smooth=False)
     glow = m.lower[2:5] * 0.45 + m.bottom[2:5] * 0.55
     if tense < 0.5:
-        canvas.stroke(glow, scale_colour(who.lips, 1.13), 0.018)
+        canvas.stroke(glow, scale_colour(identity.lips, 1.13), 0.018)
     if opening <= 0.03:
-        canvas.stroke(m.upper, scale_colour(who.lips, 0.42 - 0.15 * tense), 0.016 + 0.014 * state.au(24))
+        canvas.stroke(m.upper, scale_colour(identity.lips, 0.42 - 0.15 * tense), 0.016 + 0.014 * state.au(24))
     if state.au(23) > 0.15:  # a tightened lip shows fine upright folds
         for x in (-0.5, -0.2, 0.2, 0.5):
             at = round(3 + 3 * x)
-            canvas.stroke(np.stack([m.top[at], m.bottom[at]]), scale_colour(who.lips, 0.72), 0.008)
+            canvas.stroke(np.stack([m.top[at], m.bottom[at]]), scale_colour(identity.lips, 0.72), 0.008)
 
 
-def line_mouth(canvas: Canvas, who: Identity, state: FaceState, m: MouthShape) -> None:
+def line_mouth(canvas: Canvas, identity: Identity, state: FaceState, m: MouthShape) -> None:
     """Shade around the mouth: corners, the hollow under the lip, the bulges of pressed lips, the chin."""
     sad, press, tight, smile = state.au(15), state.au(24), state.au(23), state.au(12)
     drop = jaw_drop(state)
@@ -101,7 +101,7 @@ def line_mouth(canvas: Canvas, who: Identity, state: FaceState, m: MouthShape) -
         canvas.line(fold, 0.15 + 0.25 * pull + 0.35 * sad + 0.3 * press + 0.25 * tight, 0.024)
         # AU15 pulls a pouch down beside the chin.
         droop = corner + np.array([[side * 0.03, 0.05], [side * 0.055, 0.13], [side * 0.02, 0.20]])
-        canvas.line(droop, 0.08 * who.age + 0.30 * sad, 0.022)
+        canvas.line(droop, 0.08 * identity.age + 0.30 * sad, 0.022)
         x, y = corner[0] + side * 0.07, corner[1] + 0.02
         canvas.spot(x, y, 0.05, 0.05, -0.10 - 0.12 * pull - 0.10 * press)
     base = m.bottom[3]

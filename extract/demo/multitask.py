@@ -12,17 +12,17 @@ from .plan import DemoVideo
 
 HEADER = "image,valence,arousal,expression," + ",".join(affect.AU_NAMES)
 LIST_HEADER = "image,valence,arousal,expression,aus"
-EVERY = 2
+FRAME_STEP = 2
 """Every second frame is in the files."""
 MISSING = {"va": 0.12, "expr": 0.3, "au": 0.15}
 """At least about this share of the frames lacks the annotation of each task, in stretches."""
-ONE_MISSING = 0.03
+MISSING_NUMBERS = 0.03
 """In this share of the lines a single number of a task is missing, which makes that task invalid."""
 
 
 def list_frames(row: DemoVideo) -> np.ndarray:
     """The 1-based frames of a video that are in the files."""
-    return np.arange(1, row.frames + 1, EVERY)
+    return np.arange(1, row.frames + 1, FRAME_STEP)
 
 
 def write_annotation(seed: int, row: DemoVideo) -> str:
@@ -47,7 +47,7 @@ def _part(rng: np.random.Generator, seed: int, row: DemoVideo, task: str) -> np.
     missing = affect.UNLABELLED_AFFECT if task == "va" else affect.UNLABELLED_CLASS
     values = plan.annotation(seed, row.name, task).astype(np.float64)
     values[affect.unlabelled_frames(rng, row.frames, MISSING[task])] = missing
-    single = np.flatnonzero(rng.random(row.frames) < ONE_MISSING)
+    single = np.flatnonzero(rng.random(row.frames) < MISSING_NUMBERS)
     values[single, rng.integers(0, values.shape[1], len(single))] = missing
     if task not in row.tasks:
         values[:] = missing

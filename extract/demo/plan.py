@@ -34,8 +34,8 @@ class DemoVideo:
     frames: int
     tasks: tuple[str, ...] = TASKS  # who annotated it
     gaps: tuple[tuple[int, int], ...] = ()
-    occluded: bool = False
-    unlabelled: float = 0.0  # share of frames nobody labelled
+    is_occluded: bool = False
+    unlabelled_share: float = 0.0  # share of frames nobody labelled
 
 
 _NAMES = [f"demo-{i:02d}" for i in range(1, 13)] + ["demo-13_left", "demo-13_right"]
@@ -49,22 +49,22 @@ _LENGTHS = [*_TRAIN_LENGTHS, *_VAL_LENGTHS, *_TEST_LENGTHS]
 # What real corpora have: faces lost for a while, tasks that skipped a video, stretches without labels.
 _SPECIAL: dict[str, dict[str, object]] = {
     "demo-02": {"tasks": ("expr", "va"), "gaps": ((60, 63),)},
-    "demo-03": {"gaps": ((0, 7), (231, 240)), "unlabelled": 0.05},
-    "demo-05": {"tasks": ("au", "va"), "unlabelled": 0.04},
-    "demo-07": {"occluded": True, "gaps": ((118, 131),)},
+    "demo-03": {"gaps": ((0, 7), (231, 240)), "unlabelled_share": 0.05},
+    "demo-05": {"tasks": ("au", "va"), "unlabelled_share": 0.04},
+    "demo-07": {"is_occluded": True, "gaps": ((118, 131),)},
     "demo-09": {"tasks": ("au", "expr"), "gaps": ((20, 22), (150, 151), (260, 268))},
-    "demo-11": {"unlabelled": 0.10, "occluded": True},
+    "demo-11": {"unlabelled_share": 0.10, "is_occluded": True},
     "demo-13_left": {"gaps": ((100, 112),)},
-    "demo-13_right": {"gaps": ((40, 44), (180, 200)), "unlabelled": 0.03},
-    "demo-15": {"occluded": True, "unlabelled": 0.05},
+    "demo-13_right": {"gaps": ((40, 44), (180, 200)), "unlabelled_share": 0.03},
+    "demo-15": {"is_occluded": True, "unlabelled_share": 0.05},
     "demo-16": {"gaps": ((88, 104),)},
     "demo-18": {"tasks": ("au", "va"), "gaps": ((0, 2),)},
-    "demo-19": {"unlabelled": 0.06, "gaps": ((150, 153),)},
-    "demo-22": {"tasks": ("au", "expr"), "occluded": True, "gaps": ((200, 205),)},
+    "demo-19": {"unlabelled_share": 0.06, "gaps": ((150, 153),)},
+    "demo-22": {"tasks": ("au", "expr"), "is_occluded": True, "gaps": ((200, 205),)},
     "demo-23": {"gaps": ((12, 60), (75, 81), (120, 170), (205, 215))},
-    "demo-25": {"unlabelled": 0.05, "gaps": ((0, 3),)},
-    "demo-26": {"tasks": ("au", "va"), "unlabelled": 0.02},
-    "demo-27": {"occluded": True, "gaps": ((244, 252),)},
+    "demo-25": {"unlabelled_share": 0.05, "gaps": ((0, 3),)},
+    "demo-26": {"tasks": ("au", "va"), "unlabelled_share": 0.02},
+    "demo-27": {"is_occluded": True, "gaps": ((244, 252),)},
 }
 
 
@@ -117,7 +117,7 @@ def identity(seed: int, name: str) -> Identity:
 def motion(seed: int, name: str) -> Tracks:
     """How the person in a video moves; kept, as each task's annotations are made of it."""
     row, plays, rng = video(name), episodes(seed, name), stream(seed, name, "motion")
-    return animate(rng, row.frames, plays, identity(seed, name).asymmetry, row.occluded)
+    return animate(rng, row.frames, plays, identity(seed, name).asymmetry, row.is_occluded)
 
 
 def has_face(row: DemoVideo) -> np.ndarray:
@@ -145,7 +145,7 @@ def annotation(seed: int, name: str, task: str) -> np.ndarray:
         values = affect.annotate_affect(rng, tracks.aus, tracks.side)
     else:
         raise ValueError(f"got task {task!r}, expected one of {TASKS}")
-    missing = affect.unlabelled_frames(rng, row.frames, row.unlabelled)
+    missing = affect.unlabelled_frames(rng, row.frames, row.unlabelled_share)
     missing |= ~has_face(row) & (rng.random(row.frames) < 0.2)
     values[missing] = affect.UNLABELLED_AFFECT if task == "va" else affect.UNLABELLED_CLASS
     return values if task == "va" else values.astype(np.int64)

@@ -16,19 +16,19 @@ SIZE = 112
 """Side of the picture in pixels."""
 
 
-def face_outline(who: Identity, state: FaceState) -> Points:
+def face_outline(identity: Identity, state: FaceState) -> Points:
     """Contour of the face [K, 2]; the jaw follows AU26 and the cheeks AU6 and AU12."""
-    wide, jaw, drop = who.face_width, who.jaw_width, jaw_drop(state)
+    wide, jaw, drop = identity.face_width, identity.jaw_width, jaw_drop(state)
     cheek = 0.025 * state.au(6) + 0.025 * state.au(12)
-    chin = 0.97 * who.chin + drop
+    chin = 0.97 * identity.chin + drop
     half = [
-        [0.0, -1.02 * who.forehead],
-        [0.42 * wide, -0.95 * who.forehead],
+        [0.0, -1.02 * identity.forehead],
+        [0.42 * wide, -0.95 * identity.forehead],
         [0.70 * wide, -0.60],
         [0.76 * wide, -0.15],
         [(0.73 + cheek) * wide, 0.22],
         [0.61 * wide * jaw, 0.58 + 0.5 * drop],
-        [0.34 * wide * jaw, 0.87 * who.chin + 0.95 * drop],
+        [0.34 * wide * jaw, 0.87 * identity.chin + 0.95 * drop],
         [0.0, chin],
     ]
     return mirror(np.array(half))
@@ -45,23 +45,23 @@ def _background(who: Identity) -> np.ndarray:
 class Renderer:
     """Draws one person; keeps what is the same in all frames: the background, the grain of the skin, hair, glasses."""
 
-    def __init__(self, who: Identity) -> None:
-        self.who = who
-        self._room = _background(who)
-        rough = np.random.default_rng([0x5C1, who.seed]).normal(0, 1, (CANVAS // 2, CANVAS // 2))
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self._room = _background(identity)
+        rough = np.random.default_rng([0x5C1, identity.seed]).normal(0, 1, (CANVAS // 2, CANVAS // 2))
         grain = cv2.GaussianBlur(rough.astype(np.float32), (3, 3), 0.8)
-        wide = cv2.resize(grain * (3 + 5 * who.age), (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR)
+        wide = cv2.resize(grain * (3 + 5 * identity.age), (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR)
         grain = cv2.merge([np.round(wide).astype(np.int16)] * 3)
         self._grain = np.maximum(grain, 0).astype(np.uint8), np.maximum(-grain, 0).astype(np.uint8)
         self._backdrop, self._front = Canvas(self._room, Pose()), Canvas(self._room, Pose())
         self._behind(self._backdrop)
         self._hair(self._front)
-        if who.glasses:
+        if identity.glasses:
             self._glasses(self._front)
 
     def draw(self, state: FaceState, rng: np.random.Generator) -> np.ndarray:
         """Draw one frame, uint8 [112, 112, 3], blue-green-red; `rng` is for the sensor noise."""
-        who = self.who
+        who = self.identity
         canvas = Canvas(self._room, state.pose)
         canvas.repeat(self._backdrop)
         face = face_outline(who, state)
@@ -91,7 +91,7 @@ class Renderer:
 
     def _behind(self, canvas: Canvas) -> None:
         """Draw what the face covers: long hair, neck, shoulders and ears."""
-        who = self.who
+        who = self.identity
         dark = scale_colour(who.hair, 0.8)
         if who.hair_style == "long":
             hair = [[0, -1.22], [0.62, -1.08], [0.95, -0.5], [1.0, 0.4], [0.95, 1.3], [0, 1.3]]
@@ -111,7 +111,7 @@ class Renderer:
 
     def _complexion(self, canvas: Canvas, state: FaceState) -> None:
         """Colour the skin: grain, rosy cheeks, beard."""
-        who = self.who
+        who = self.identity
         # Grain is added to the whole canvas: behind the face it reads as sensor grain.
         canvas.add_grain(*self._grain)
         blue, green, red = who.skin
@@ -129,7 +129,7 @@ class Renderer:
 
     def _hair(self, canvas: Canvas) -> None:
         """Draw the hair before the forehead."""
-        who = self.who
+        who = self.identity
         style, top = who.hair_style, -1.02 * who.forehead
         if style == "bald":
             return
@@ -153,7 +153,7 @@ class Renderer:
 
     def _glasses(self, canvas: Canvas) -> None:
         """Draw a thin frame round both eyes."""
-        gap, dark = 0.365 * self.who.eye_gap, (40.0, 36.0, 34.0)
+        gap, dark = 0.365 * self.identity.eye_gap, (40.0, 36.0, 34.0)
         turn = np.linspace(0, 2 * np.pi, 13)
         for way in (-1, 1):
             rim = np.stack([way * gap + 0.245 * np.cos(turn), -0.18 + 0.185 * np.sin(turn)], axis=1)

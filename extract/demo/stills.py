@@ -48,7 +48,7 @@ def still_class(aus: np.ndarray, side: float) -> int | None:
     name = affect.EXPRESSIONS[int(affect.expression(aus[None], np.array([side]))[0])]
     if name != "Other":
         return CLASSES.index(name)
-    one_sided = abs(side) > affect.ONE_SIDED and aus[affect.column("AU12")] > affect.AU_THRESHOLD
+    one_sided = abs(side) > affect.MIN_ASYMMETRY and aus[affect.column("AU12")] > affect.AU_THRESHOLD
     return CLASSES.index("Contempt") if one_sided else None
 
 

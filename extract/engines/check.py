@@ -112,11 +112,11 @@ def check_outputs(path: Path, network: Network, shapes: dict[str, Sequence[int]]
         check_width(where, kind, width, network.classes)
 
 
-def check_width(where: str, kind: str, width: int, classes: Sequence[str] | None) -> None:
-    """Raise InputError, beginning with `where`, for logits that are not one a class, and va that are not two."""
+def check_width(source: str, kind: str, width: int, classes: Sequence[str] | None) -> None:
+    """Raise InputError, beginning with `source`, for logits that are not one a class, and va that are not two."""
     if kind == "logits" and classes and width != len(classes):
         raise InputError(
-            f"{where} has {width} columns, but classes names {len(classes)}; expected a name for each, in order"
+            f"{source} has {width} columns, but classes names {len(classes)}; expected a name for each, in order"
         )
     if kind == OUTPUTS[-1] and width != 2:
-        raise InputError(f"{where} has {width} columns, expected 2: valence and arousal, in this order")
+        raise InputError(f"{source} has {width} columns, expected 2: valence and arousal, in this order")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 Outputs = dict[str, NDArray[np.float32]]
-Done = Callable[[Outputs], None]
+OnOutputs = Callable[[Outputs], None]
 PICTURE = "picture"
 """The kind of an output that is a picture."""
 INPUT_SCALE = 255.0
@@ -49,7 +49,7 @@ class Engine(ABC):
         """The next picture is a video's first."""
 
     @abstractmethod
-    def submit(self, picture: NDArray[np.uint8], done: Done) -> None:
+    def submit(self, picture: NDArray[np.uint8], done: OnOutputs) -> None:
         """Take one picture uint8 [size, size, channels], waiting while all is busy."""
 
     @abstractmethod

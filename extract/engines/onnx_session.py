@@ -84,8 +84,8 @@ def describe(device: str, precision: str) -> str:
 
 
 @contextmanager
-def refusals(what: str, path: Path | None = None) -> Iterator[None]:
-    """Whatever ONNX Runtime refuses is an InputError that says it cannot run `what`, of a file."""
+def refusals(subject: str, path: Path | None = None) -> Iterator[None]:
+    """Whatever ONNX Runtime refuses is an InputError that says it cannot run `subject`, of a file."""
     try:
         yield
     except InputError:
@@ -93,6 +93,6 @@ def refusals(what: str, path: Path | None = None) -> Iterator[None]:
     except Exception as error:  # its exceptions have no base of their own
         lines = str(error).split(" : ", 2)[-1].splitlines() or [type(error).__name__]
         raise InputError(
-            f"{f'{path}: ' if path else ''}ONNX Runtime cannot run {what} ({lines[0][:200]}); "
+            f"{f'{path}: ' if path else ''}ONNX Runtime cannot run {subject} ({lines[0][:200]}); "
             f'features.engine = "openvino" runs it on the CPU'
         ) from error

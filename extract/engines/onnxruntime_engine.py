@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.engines import check, onnx_session
-from extract.engines.graph import INPUT_SCALE, Done, Engine, Outputs, expose, split
+from extract.engines.graph import INPUT_SCALE, Engine, OnOutputs, Outputs, expose, split
 from extract.networks.registry import Network
 from extract.runtime.errors import InputError
 
@@ -28,7 +28,7 @@ BATCH = {"cuda": 64, "cpu": 4}
 """Pictures a batch, where the network's file leaves it open."""
 IN_FLIGHT = 2
 """Batches that may wait for the device while the next one is gathered."""
-MIXED = 0.05
+MAX_DIFFERENCE = 0.05
 """Relative difference at which a picture's result counts as another one; far above what rounding does, also TF32's."""
 PIXELS = "affect_heads_pixels"
 """The input that is put before the network's own."""
@@ -39,7 +39,7 @@ class _Batch:
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.pixels = np.zeros(shape, np.uint8)
-        self.waiting: list[Done] = []
+        self.waiting: list[OnOutputs] = []
 
 
 class OnnxRuntimeEngine(Engine):
@@ -79,7 +79,7 @@ class OnnxRuntimeEngine(Engine):
         if self._gathering.waiting:
             self._launch()
 
-    def submit(self, picture: NDArray[np.uint8], done: Done) -> None:
+    def submit(self, picture: NDArray[np.uint8], done: OnOutputs) -> None:
         """Take one picture uint8 [size, size, channels]; a full batch goes to the device, waiting while it is busy."""
         batch = self._gathering
         batch.pixels[len(batch.waiting)] = picture
@@ -131,7 +131,9 @@ class OnnxRuntimeEngine(Engine):
             return
         elsewhere = self._run(np.ascontiguousarray(np.concatenate([noise[:keep], 255 - noise[keep:]])[::-1]))
         for kind, rows in results.items():
-            if not np.linalg.norm(rows[:keep] - elsewhere[kind][::-1][:keep]) <= MIXED * np.linalg.norm(rows[:keep]):
+            if not np.linalg.norm(rows[:keep] - elsewhere[kind][::-1][:keep]) <= MAX_DIFFERENCE * np.linalg.norm(
+                rows[:keep]
+            ):
                 raise InputError(
                     f"{path}: in network {self.network.name!r} a picture's result depends on the others of its batch; "
                     f'features.engine = "openvino" runs them one by one'

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from extract.engines import check as network_check
-from extract.engines.graph import INPUT_SCALE, REMARKS, Done, Engine, Outputs, expose, split
+from extract.engines.graph import INPUT_SCALE, REMARKS, Engine, OnOutputs, Outputs, expose, split
 from extract.networks.registry import Network
 from extract.runtime.errors import InputError
 
@@ -44,7 +44,7 @@ class Requests:
         self._inputs = [request.get_input_tensor() for request in self._queue]
         self._failure: BaseException | None = None
 
-    def submit(self, values: NDArray[Any], done: Done) -> None:
+    def submit(self, values: NDArray[Any], done: OnOutputs) -> None:
         """Queue the network's input; waits while every request is busy."""
         self._raise_failure()
         # start_async takes the request that is idle; given the values, it asks for their types, at ten times the cost
@@ -56,7 +56,7 @@ class Requests:
         self._queue.wait_all()
         self._raise_failure()
 
-    def _arrived(self, request: Any, done: Done) -> None:
+    def _arrived(self, request: Any, done: OnOutputs) -> None:
         try:  # an exception that leaves a callback would end the process
             arrays = {kind: np.array(request.get_tensor(port).data, np.float32) for kind, port in self._ports.items()}
             done(self._convert(arrays))
@@ -105,7 +105,7 @@ class OpenVinoEngine(Engine):
     def _split(self, raw: Outputs) -> Outputs:
         return split({kind: array.ravel() for kind, array in raw.items()}, self.network)
 
-    def submit(self, picture: NDArray[np.uint8], done: Done) -> None:
+    def submit(self, picture: NDArray[np.uint8], done: OnOutputs) -> None:
         """Queue one picture uint8 [size, size, channels]; waits while every request is busy."""
         self._requests.submit(picture[None], done)
 

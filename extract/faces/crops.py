@@ -22,7 +22,7 @@ from extract.media import video
 MARGIN = 0.1
 """Part of the longer side of the face's box that is added on each side of the square crop."""
 QUALITY = 95
-CHANGED = "changed while it was read"
+CHANGE_REASON = "changed while it was read"
 Boxes = dict[int, NDArray[np.float64]]
 """One person's box [4] by frame."""
 Advance = Callable[[int], None]
@@ -129,7 +129,7 @@ def _make(
                     look(folder, cut)
             advance(1)
         if _state(file) != before:
-            raise video.BrokenVideo(CHANGED)
+            raise video.BrokenVideo(CHANGE_REASON)
     except video.BrokenVideo as error:
         return {"frames": 0, "crops": 0, "broken": str(error)}
     return {"frames": frames, "crops": crops, "broken": broken}
@@ -142,7 +142,7 @@ def _again(file: Path, frames: int) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         try:
             yield number, next(frame)
         except (video.BrokenVideo, StopIteration):
-            raise video.BrokenVideo(CHANGED) from None
+            raise video.BrokenVideo(CHANGE_REASON) from None
 
 
 def _state(file: Path) -> tuple[int, int] | None:

@@ -16,7 +16,7 @@ from extract.runtime.errors import InputError
 DETECT_SIDE = 480
 """Longer side, pixels, at which faces are looked for: YuNet finds faces from about 10 pixels there, in a full-HD
 video from 40, and smaller ones say little about affect. Twice as fast as 640."""
-FOUND_FROM = 10
+MIN_FACE_PIXELS = 10
 """Pixels of a face, as YuNet looks at it, from which it is found."""
 DETECTOR = Network(
     "face_detection_yunet_2023mar", DETECT_SIDE, (0.0,) * 3, (1 / 255,) * 3, "bgr",
@@ -49,7 +49,7 @@ def yunet(path: Path | None = None, smallest: float | None = None) -> Detect:
         height, width = pixels.shape[:2]
         scale = DETECT_SIDE / max(height, width)
         if smallest is not None:
-            scale = max(scale, FOUND_FROM / max(smallest, FOUND_FROM))
+            scale = max(scale, MIN_FACE_PIXELS / max(smallest, MIN_FACE_PIXELS))
         scale = min(1.0, scale)
         shape = max(1, round(width * scale)), max(1, round(height * scale))
         if scale < 1:

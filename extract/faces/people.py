@@ -13,7 +13,7 @@ from extract.faces.steady_boxes import KEEP_SCORE, SHORTEST, START_SCORE, Track
 from extract.faces.tracker import MIN_SIZE, Person, Tracker
 from extract.runtime.errors import InputError
 
-MOST = 100
+MAX_PEOPLE = 100
 """People at once, at most."""
 
 
@@ -30,8 +30,8 @@ class PeopleOptions:
 
     def __post_init__(self) -> None:
         """Raise InputError for what nobody can mean."""
-        if not isinstance(self.at_once, int) or not 1 <= self.at_once <= MOST:
-            raise InputError(f"--faces {self.at_once}: expected 1 to {MOST}")
+        if not isinstance(self.at_once, int) or not 1 <= self.at_once <= MAX_PEOPLE:
+            raise InputError(f"--faces {self.at_once}: expected 1 to {MAX_PEOPLE}")
         if not (math.isfinite(self.min_size) and self.min_size >= 0):
             raise InputError(f"--min-face {self.min_size}: expected pixels, 0 or more")
         if not KEEP_SCORE <= self.min_score < 1:

@@ -28,12 +28,12 @@ PATIENCE, FARTHEST = 0.06, 1.5
 LOOK, LOOK_ALPHA = 3.0, 0.1
 """Weight of how different two faces look (0 to 1, by their colours) beside how far they are apart, where there are
 pixels; and how far a detection changes what somebody looks like."""
-CUT = 0.35
+CUT_DISTANCE = 0.35
 """Distance of two frames' colours from which another shot begins. Of films without a cut neighbours differ by 0.1 at
 most, in a pan by an eighth of the picture a frame by 0.22; close-ups of five people before one sea by 0.4 to 0.77."""
 LOOKS = 16 + 16 * 16
 """Numbers that describe a face's colours."""
-NOBODY = 0
+NO_PERSON = 0
 """The number of a detection that is not, or not yet, known to be a person."""
 
 
@@ -42,8 +42,8 @@ class Person:
 
     def __init__(self, frame: int, box: NDArray[np.float64], look: NDArray[np.float64], at_once: bool) -> None:
         """A detection's frame, box and `describe`d colours; `at_once`: it is enough."""
-        self.number = NOBODY
-        self.frame, self.hits, self.missed = frame, 1, 0
+        self.number = NO_PERSON
+        self.frame, self.hits, self.misses = frame, 1, 0
         self.at_once = at_once
         self._centre = box[:2] + box[2:] / 2
         self._size = box[2:].copy()
@@ -57,7 +57,7 @@ class Person:
 
     def is_forgotten(self, frame: int) -> bool:
         """Whether not seen for too long; one who was there but for a moment is soon forgotten."""
-        return self.missed >= 2 and frame - self.frame > (MEMORY if self.hits >= SHORTEST else SHORTEST)
+        return self.misses >= 2 and frame - self.frame > (MEMORY if self.hits >= SHORTEST else SHORTEST)
 
     def update(self, frame: int, box: NDArray[np.float64], look: NDArray[np.float64]) -> None:
         """Take the detection of a later frame."""
@@ -68,7 +68,7 @@ class Person:
         self._centre = expected + alpha * error
         self._speed += beta * error / frames
         self._size *= (box[2:] / self._size) ** SIZE_ALPHA
-        self.frame, self.hits, self.missed = frame, self.hits + 1, 0
+        self.frame, self.hits, self.misses = frame, self.hits + 1, 0
         self.look = (1 - LOOK_ALPHA) * self.look + LOOK_ALPHA * look
 
 
@@ -97,7 +97,7 @@ class Tracker:
         found: everybody behind a cut is new. `frame` is its number; None is the next.
         """
         people = self.match(detections, pixels, frame)
-        return np.array([NOBODY if person is None else person.number for person in people], np.int64)
+        return np.array([NO_PERSON if person is None else person.number for person in people], np.int64)
 
     def match(
         self, detections: NDArray[np.float64], pixels: NDArray[np.uint8] | None = None, frame: int | None = None
@@ -114,7 +114,7 @@ class Tracker:
             looks[row] = describe(pixels, detections[row, :4])
         pairs = self._assign(detections[rows, :4], looks[rows])
         for person in {*self._people} - {person for person, _ in pairs}:
-            person.missed += 1
+            person.misses += 1
         for person, i in pairs:
             person.update(now, detections[rows[i], :4], looks[rows[i]])
             results[rows[i]] = person
@@ -157,7 +157,7 @@ class CutDetector:
         """Whether the frame (BGR [H, W, 3]) begins another shot; frames come in order. The first one begins none."""
         now, before = colours(pixels), self._before
         self._before = now
-        return before is not None and bool(np.abs(now - before).sum() / 2 > CUT)
+        return before is not None and bool(np.abs(now - before).sum() / 2 > CUT_DISTANCE)
 
 
 def describe(pixels: NDArray[np.uint8], box: NDArray[np.float64]) -> NDArray[np.float64]:

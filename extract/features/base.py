@@ -51,7 +51,7 @@ class FeatureStep(ABC, Generic[J]):
         """Whether a file holds what would be made now. Raises InputError where it is of other settings."""
 
     @abstractmethod
-    def make_videos(self, ours: Iterator[J | None], release: Callable[[str], None], advance: OnProgress) -> None:
+    def make_videos(self, stream: Iterator[J | None], release: Callable[[str], None], advance: OnProgress) -> None:
         """Make and write the videos that come; None among them: finish what is open first. `release` each by name."""
 
     @abstractmethod

@@ -25,7 +25,7 @@ AHEAD = 64
 """Decoded pictures that may wait for the network, or two lots a thread: 64 x 260 x 260 x 3 bytes are 13 MB."""
 LOT = 8
 """Pictures that a thread decodes at a time: handing over each alone costs as much as half of its decoding."""
-Decoded = NDArray[np.uint8] | images.UnreadablePicture
+DecodedPicture = NDArray[np.uint8] | images.UnreadablePicture
 
 
 def cores() -> int:
@@ -104,7 +104,7 @@ def extract(
     """
     network = engine.network
     on_the_way: deque[_Open] = deque()
-    decoding: deque[tuple[_Open, int, list[Path], Future[list[Decoded]]]] = deque()
+    decoding: deque[tuple[_Open, int, list[Path], Future[list[DecodedPicture]]]] = deque()
     threads = decoders(engine)
 
     def write_complete() -> None:
@@ -153,11 +153,11 @@ def extract(
             raise
 
 
-def _decode_lot(paths: list[Path], size: int, colour: str) -> list[Decoded]:
+def _decode_lot(paths: list[Path], size: int, colour: str) -> list[DecodedPicture]:
     return [_decode(path, size, colour) for path in paths]
 
 
-def _decode(path: Path, size: int, colour: str) -> Decoded:
+def _decode(path: Path, size: int, colour: str) -> DecodedPicture:
     try:
         return images.read(path, size, colour)
     except images.UnreadablePicture as error:

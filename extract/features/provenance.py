@@ -87,7 +87,7 @@ def failures(work: Path, network: str, jobs: list[Job]) -> list[Failure]:
 
 def _pictures(job: Job, corpus: str) -> str:
     """Count and hash of a video's picture names; of a set its first one's size, too: enlarged ones have the same."""
-    if job.frames.chosen:
+    if job.frames.is_subset:
         corpus += f", {inputs.file_size(job.folder / job.frames.names[0])} bytes"
     names = "/".join((*job.frames.names, *job.frames.odd, corpus)).encode(errors="surrogateescape")
     return f"{len(job.frames.names)}:{hashlib.sha1(names, usedforsecurity=False).hexdigest()}"

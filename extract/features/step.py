@@ -21,7 +21,7 @@ from extract.runtime.errors import warn
 from extract.runtime.file_names import printable
 from extract.runtime.run_folder import file_hash, sweep, write_json
 
-MOST_NAMED = 5
+MAX_NAMES = 5
 """Unreadable pictures named on screen; all of them are in failures.json."""
 
 
@@ -76,7 +76,7 @@ class NetworkStep(FeatureStep[pipeline.Job]):
         return provenance.is_current(path, self.about, job, self.version)
 
     def make_videos(
-        self, ours: Iterator[pipeline.Job | None], release: Callable[[str], None], advance: OnProgress
+        self, stream: Iterator[pipeline.Job | None], release: Callable[[str], None], advance: OnProgress
     ) -> None:
         """Run the pictures of the videos that come through the network."""
 
@@ -87,7 +87,7 @@ class NetworkStep(FeatureStep[pipeline.Job]):
             release(job.video)
 
         engines = self._engines or create.EngineCache()
-        for path, jobs in itertools.groupby(ours, self._choose_file()):
+        for path, jobs in itertools.groupby(stream, self._choose_file()):
             runner = engines.create(self.settings.engine, path, self.network, self.settings.precision)
             made_by = provenance.describe_engine(runner.runs)
             pipeline.extract(runner, jobs, write, advance)
@@ -137,7 +137,7 @@ class NetworkStep(FeatureStep[pipeline.Job]):
         listed = [{"picture": str(failure.path), "reason": failure.reason} for failure in failures]
         if inputs.load_json(path) != listed:
             write_json(path, listed)
-        for failure in failures[:MOST_NAMED]:
+        for failure in failures[:MAX_NAMES]:
             warn(f"{printable(str(failure.path))}: {failure.reason}; counted as a frame without a face")
-        if len(failures) > MOST_NAMED:
-            warn(f"{len(failures) - MOST_NAMED} more unreadable pictures are listed in {path}")
+        if len(failures) > MAX_NAMES:
+            warn(f"{len(failures) - MAX_NAMES} more unreadable pictures are listed in {path}")

@@ -34,7 +34,7 @@ def _names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-TOLD: dict[str, Callable[[Any], bool]] = {
+FIELD_CHECKS: dict[str, Callable[[Any], bool]] = {
     "arrays": lambda told: isinstance(told, dict),
     "columns": lambda told: isinstance(told, dict) and all(map(_names, told.values())),
     "outputs": lambda told: isinstance(told, list) and bool(told) and (told[-1] is None or _names(told[-1])),
@@ -107,7 +107,7 @@ def check(source: Path, metadata: Mapping[str, str], arrays: Mapping[str, NDArra
             raise damage_error(source, f"the values of {name!r} are not those that were written", metadata)
 
 
-def damage_error(source: Path, why: object, metadata: Mapping[str, str] | None = None) -> InputError:
+def damage_error(source: Path, reason: object, metadata: Mapping[str, str] | None = None) -> InputError:
     """What to raise for a feature file that is no longer what was written, with what mends it."""
     rest = (path for path in source.parent.glob("*.safetensors") if path != source) if metadata is None else ()
     known = next((result for path in rest if (result := read_about(path))), metadata)
@@ -116,7 +116,7 @@ def damage_error(source: Path, why: object, metadata: Mapping[str, str] | None =
         if "table" in (known or {})
         else "and run the same command again: its features are made anew (python -m extract.run makes nothing else)"
     )
-    return InputError(f"{source}: damaged feature file ({why}); delete it {again}")
+    return InputError(f"{source}: damaged feature file ({reason}); delete it {again}")
 
 
 def read(source: Path) -> VideoFeatures:
@@ -155,7 +155,7 @@ def read_metadata(handle: Any) -> dict[str, str]:
     known = inputs.parse_json((handle.metadata() or {})["about"])
     if not isinstance(known, dict) or not all(isinstance(value, str) for value in known.values()):
         raise ValueError("its metadata are no table of texts")
-    for key, fits in TOLD.items():
+    for key, fits in FIELD_CHECKS.items():
         if key in known and not fits(inputs.parse_json(known[key])):
             raise ValueError(f"its metadata have {key} {known[key][:60]!r}")
     _check_shapes(handle)

@@ -26,7 +26,7 @@ from extract.jobs import job as cluster_jobs
 from extract.jobs import record as cluster_record
 from extract.jobs.job import Job, OnEnd, OnLook, OnNews
 from extract.jobs.record import Record, bad_input, result_without_worker
-from extract.runtime.errors import Failed, InputError, warn
+from extract.runtime.errors import InputError, WorkError, warn
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -40,12 +40,12 @@ MOST_TRIES = 3
 MOST_STARTS = 10
 """Starts of a job whose workers were lost: by it, or by a batch system that needs them elsewhere."""
 SECONDS_BETWEEN_LOOKS = 1.0
-SECONDS_FOR_OTHERS = 30.0
+SECONDS_FOR_WORKERS = 30.0
 """How long a job may find no worker but such as do not belong to the run, before it is given up; and how long it may
 claim what no worker has, before it is handed over with other claims."""
 SECONDS_FOR_A_RESULT = 30.0
 """How long one is asked for: a worker that held it may be lost just then; Dask does the job again."""
-SECONDS_UNTIL_SAID = 10.0
+SECONDS_UNTIL_NOTICE = 10.0
 """A worker that was killed comes back in less; then it is said what a job waits for."""
 Workers = dict[str, dict[str, Any]]
 """What the scheduler knows of each, by address."""
@@ -57,12 +57,12 @@ class Cluster:
     """
 
     def __init__(
-        self, client: Client, where: str, settings: ClusterSettings, work: Path, expected: dict[str, Any], keep: OnLook
+        self, client: Client, place: str, settings: ClusterSettings, work: Path, expected: dict[str, Any], keep: OnLook
     ) -> None:
-        self.client, self.where, self.settings, self.work, self.keep = client, where, settings, work, keep
+        self.client, self.place, self.settings, self.work, self.keep = client, place, settings, work, keep
         self.news: queue.Queue[tuple[str, Any]] = queue.Queue()
         """("news", what a worker says of a job) or ("ended", the name of a job whose future has ended)"""
-        self.refused: dict[str, dict[str, Any]] = {}
+        self.refused_workers: dict[str, dict[str, Any]] = {}
         """What workers said that came later and do not belong to the run, by address."""
         self._expected = expected
         self._topic = f"affect-heads-{expected['secret']}"
@@ -81,16 +81,16 @@ class Cluster:
         return logs / f"{cluster_record.slug(name)}.{self._expected['secret'][:6]}.txt"
 
     def run(
-        self, what: str, jobs: Iterable[Job], on_news: OnNews, on_end: OnEnd, on_look: OnLook = lambda: None
+        self, title: str, jobs: Iterable[Job], on_news: OnNews, on_end: OnEnd, on_look: OnLook = lambda: None
     ) -> None:
         """Run the jobs; `on_end(job, result)` as each ends well, which may return one that goes on from there;
-        `on_news` with what a job says meanwhile, `on_look` now and then. Leaves `<work>/cluster/<what>.json`.
+        `on_news` with what a job says meanwhile, `on_look` now and then. Leaves `<work>/cluster/<title>.json`.
 
         A job that fails is tried on other workers, the others go on. At the end raises InputError where one found bad
-        input, on two workers if there are two (a full disk may be one's own), and Failed where one failed three times,
-        on as many workers as there are; Failed at once where the scheduler is gone.
+        input, on two workers if there are two (a full disk may be one's own), and WorkError where one failed three
+        times, on as many workers as there are; WorkError at once where the scheduler is gone.
         """
-        Dispatcher(self, Record(self.where, self.work, what), on_news, on_end, on_look).work(jobs)
+        Dispatcher(self, Record(self.place, self.work, title), on_news, on_end, on_look).work(jobs)
 
     def workers(self) -> Workers:
         """What the scheduler knew of each worker a moment ago, by address. Raises what Dask raises."""
@@ -133,9 +133,9 @@ class Cluster:
 
     def refuse(self, result: dict[str, Any]) -> None:
         """Leave a worker out from now on."""
-        if result["address"] not in self.refused:
+        if result["address"] not in self.refused_workers:
             warn(f"worker {result['worker']} is left out: {result['refused']}")
-        self.refused[result["address"]] = result
+        self.refused_workers[result["address"]] = result
 
 
 class Dispatcher:
@@ -167,7 +167,7 @@ class Dispatcher:
                     self._look()
                     self._on_look()
         finally:
-            with suppress(Failed):
+            with suppress(WorkError):
                 self._cancel([*self._open.values()])
             self._record.write([*self._open])
         if self._bad:
@@ -183,17 +183,17 @@ class Dispatcher:
         with self._answering():
             workers = self._cluster.workers()
             able = self._able(item, workers)
-            item.future, item.started, item.unfit_since = None, False, 0.0
+            item.future, item.has_started, item.unfit_since = None, False, 0.0
             if not able:
                 item.waits_since = (item.waits_since or time.monotonic()) if workers else 0.0
                 return
             item.waits_since = 0.0
-            item.only = able if item.failures or self._cluster.refused else []
-            item.claimed, threads = cluster_jobs.claims(item.job, [_has(workers[address]) for address in able])
-            item.future = self._cluster.submit(item.job, threads, item.claimed, item.only)
+            item.only = able if item.failures or self._cluster.refused_workers else []
+            item.claims, threads = cluster_jobs.claims(item.job, [_has(workers[address]) for address in able])
+            item.future = self._cluster.submit(item.job, threads, item.claims, item.only)
 
     def _belong(self, workers: Workers) -> list[str]:
-        return [address for address in workers if address not in self._cluster.refused]
+        return [address for address in workers if address not in self._cluster.refused_workers]
 
     def _untried(self, item: PendingJob, workers: Workers) -> list[str]:
         failed = {failure["address"] for failure in item.failures}
@@ -218,9 +218,9 @@ class Dispatcher:
         except (OSError, TimeoutError, CancelledError, ClosedClientError) as error:
             raise self._gone() from error
 
-    def _gone(self) -> Failed:
-        return Failed(
-            f"the scheduler {self._cluster.where} is gone; what was finished is kept: start it and its workers again, "
+    def _gone(self) -> WorkError:
+        return WorkError(
+            f"the scheduler {self._cluster.place} is gone; what was finished is kept: start it and its workers again, "
             f"and the same command goes on"
         )
 
@@ -238,8 +238,8 @@ class Dispatcher:
         self._cancel(again)
         for entry in again:
             self._submit(entry)
-            if entry.waits_since and time.monotonic() - entry.waits_since > SECONDS_FOR_OTHERS:
-                self._give_up(entry, [*self._cluster.refused.values()][-1])
+            if entry.waits_since and time.monotonic() - entry.waits_since > SECONDS_FOR_WORKERS:
+                self._give_up(entry, [*self._cluster.refused_workers.values()][-1])
         self._say_what_lacks(workers)
 
     def _astray(self, item: PendingJob, workers: Workers) -> bool:
@@ -249,33 +249,33 @@ class Dispatcher:
         if item.future.done():
             return False
         gone = workers.keys().isdisjoint(item.only)
-        if item.only and (gone or (not item.started and {*item.only} != {*self._able(item, workers)})):
+        if item.only and (gone or (not item.has_started and {*item.only} != {*self._able(item, workers)})):
             return True
         if not self._unfit(item, workers):
             item.unfit_since = 0.0
             return False
         item.unfit_since = item.unfit_since or time.monotonic()
-        return time.monotonic() - item.unfit_since > SECONDS_FOR_OTHERS
+        return time.monotonic() - item.unfit_since > SECONDS_FOR_WORKERS
 
     def _unfit(self, item: PendingJob, workers: Workers) -> bool:
         """Whether none of the workers it was handed to has what it claims."""
         belong = self._belong(workers)
         able = {*belong}.intersection(item.only) if item.only else belong
-        return not any(cluster_jobs.fits(item.claimed, _has(workers[address])) for address in able)
+        return not any(cluster_jobs.fits(item.claims, _has(workers[address])) for address in able)
 
     def _say_what_lacks(self, workers: Workers) -> None:
         """Say once what jobs wait for if that lasts: any worker at all, or one with what a job claims."""
         unfit = [item for item in self._open.values() if item.future is not None and self._unfit(item, workers)]
         lacks = ""
         if not self._belong(workers):
-            lacks = f"{self._cluster.where} has no workers left; waiting for some"
+            lacks = f"{self._cluster.place} has no workers left; waiting for some"
         elif unfit:
-            claimed = " ".join(f"{name}={amount:g}" for name, amount in unfit[0].claimed.items())
-            lacks = f"no worker of {self._cluster.where} has {claimed}; {unfit[0].job.name} waits for one"
+            claimed = " ".join(f"{name}={amount:g}" for name, amount in unfit[0].claims.items())
+            lacks = f"no worker of {self._cluster.place} has {claimed}; {unfit[0].job.name} waits for one"
         before, since, said = self._lacking
         if lacks != before:
             since, said = time.monotonic(), False
-        if lacks and not said and time.monotonic() - since > SECONDS_UNTIL_SAID:
+        if lacks and not said and time.monotonic() - since > SECONDS_UNTIL_NOTICE:
             warn(f"{lacks}")
             said = True
         self._lacking = lacks, since, said
@@ -297,7 +297,7 @@ class Dispatcher:
                     self._cancel([item])
                 self._ended(item, result)
         elif "started" in said["news"]:
-            item.started = item.started or ours
+            item.has_started = item.has_started or ours
             self._record.note_start(item.job, said["by"])
         else:
             self._on_news(item.job, said["news"])
@@ -326,7 +326,9 @@ class Dispatcher:
                 self._ended(item, result_without_worker(why))
         elif status == "cancelled":
             self._look()
-            raise Failed(f"the scheduler {self._cluster.where} has dropped {item.job.name}; the same command goes on")
+            raise WorkError(
+                f"the scheduler {self._cluster.place} has dropped {item.job.name}; the same command goes on"
+            )
 
     def _lost(self, item: PendingJob, why: str) -> None:
         """Once more, unless it was often enough."""
@@ -343,7 +345,7 @@ class Dispatcher:
         """
         job = item.job
         if result.get("code") == 0:
-            self._record.done(job, result)
+            self._record.note_success(job, result)
             job.log.unlink(missing_ok=True)
             del self._open[job.name]
             if (after := self._on_end(job, result)) is not None:
@@ -384,10 +386,10 @@ class PendingJob:
     job: Job
     future: Future | None = None
     """None: it waits for a worker that belongs to the run."""
-    claimed: dict[str, float] = field(default_factory=dict)
+    claims: dict[str, float] = field(default_factory=dict)
     only: list[str] = field(default_factory=list)
     """Workers it may run on; empty: any."""
-    started: bool = False
+    has_started: bool = False
     """Whether a worker has begun what was handed over last."""
     failures: list[dict[str, Any]] = field(default_factory=list)
     waits_since: float = 0.0

@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 DASK = re.compile(r"dask://(?P<host>\[[0-9a-fA-F:]+\]|[^\s:/]+):(?P<port>\d+)")
 SECONDS_TO_CONNECT = 15
 SECONDS_FOR_WORKERS = 60.0
-NAMED = 3
+MAX_NAMES = 3
 """Refused workers that are named."""
 
 
 @contextmanager
-def connect(where: str, settings: ClusterSettings, work: Path) -> Iterator[Cluster]:
-    """The cluster at `where`, its workers looked at. Raises InputError as `extract.jobs.session.use_cluster` does."""
-    match = DASK.fullmatch(where)
-    if not match and where != "slurm":
-        raise InputError(f"--cluster {where}: expected {LOCAL}, dask://HOST:PORT or slurm")
+def connect(place: str, settings: ClusterSettings, work: Path) -> Iterator[Cluster]:
+    """The cluster at `place`, its workers looked at. Raises InputError as `extract.jobs.session.use_cluster` does."""
+    match = DASK.fullmatch(place)
+    if not match and place != "slurm":
+        raise InputError(f"--cluster {place}: expected {LOCAL}, dask://HOST:PORT or slurm")
     _need("distributed")
     from distributed import Client
 
@@ -50,7 +50,7 @@ def connect(where: str, settings: ClusterSettings, work: Path) -> Iterator[Clust
                 client = Client(address, timeout=SECONDS_TO_CONNECT, set_as_default=False)
             except (OSError, TimeoutError) as error:
                 raise InputError(
-                    f"--cluster {where}: no scheduler answers; start one: dask scheduler --port {match['port']}"
+                    f"--cluster {place}: no scheduler answers; start one: dask scheduler --port {match['port']}"
                 ) from error
         else:
             _need("dask_jobqueue")
@@ -59,9 +59,9 @@ def connect(where: str, settings: ClusterSettings, work: Path) -> Iterator[Clust
             batch = Batch(settings, work)
             client = Client(batch.cluster, set_as_default=False)
         with client, _token(work) as expected:
-            _wait(client, where, batch)
-            _check(client, where, expected)
-            yield Cluster(client, where, settings, work, expected, batch.keep if batch is not None else lambda: None)
+            _wait(client, place, batch)
+            _check(client, place, expected)
+            yield Cluster(client, place, settings, work, expected, batch.keep if batch is not None else lambda: None)
     finally:
         if batch is not None:
             batch.close()
@@ -121,5 +121,5 @@ def _check(client: Client, where: str, expected: dict[str, Any]) -> None:
     names = {address: worker["name"] for address, worker in client.scheduler_info(n_workers=-1)["workers"].items()}
     refused = [f"worker {names.get(address, address)} ({address}): {said}" for address, said in results.items() if said]
     if refused:
-        more = f"; and {len(refused) - NAMED} more" if len(refused) > NAMED else ""
-        raise InputError(f"--cluster {where}: {'; '.join(refused[:NAMED])}{more}")
+        more = f"; and {len(refused) - MAX_NAMES} more" if len(refused) > MAX_NAMES else ""
+        raise InputError(f"--cluster {where}: {'; '.join(refused[:MAX_NAMES])}{more}")

@@ -116,11 +116,11 @@ class LocalMachine:
     alone: bool = False
 
     def run(
-        self, what: str, jobs: Iterable[Job], on_news: OnNews, on_end: OnEnd, on_look: OnLook = lambda: None
+        self, title: str, jobs: Iterable[Job], on_news: OnNews, on_end: OnEnd, on_look: OnLook = lambda: None
     ) -> None:
         """Run the jobs as `Cluster.run`, but each once, taken when it can begin; however it ends, no process is left.
         So `on_end(job, result)` is told of failures, too, by result's `code`, and may raise; `last` is what the job
-        said last. `what` is for a cluster's record.
+        said last. `title` is for a cluster's record.
         """
         waiting, again = iter(jobs), list[Job]()
         running: dict[str, tuple[Job, JobProcess]] = {}

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from extract.runtime.errors import Failed, InputError, warn
+from extract.runtime.errors import InputError, WorkError, warn
 from extract.runtime.run_folder import write_json
 
 if TYPE_CHECKING:
@@ -31,17 +31,17 @@ def bad_input(result: dict[str, Any]) -> str:
     return said[-1] if said and result["code"] == 2 else ""
 
 
-def result_without_worker(why: str) -> dict[str, Any]:
+def result_without_worker(reason: str) -> dict[str, Any]:
     """A result that no worker told."""
-    return {"worker": "?", "address": "", "host": "?", "code": None, "tail": [why], "seconds": 0.0}
+    return {"worker": "?", "address": "", "host": "?", "code": None, "tail": [reason], "seconds": 0.0}
 
 
 class Record:
     """The jobs of one step, as they start and end."""
 
-    def __init__(self, where: str, work: Path, what: str) -> None:
-        self._path = folder(work) / f"{slug(what)}.json"
-        self._where, self._what, self._began = where, what, time.monotonic()
+    def __init__(self, place: str, work: Path, title: str) -> None:
+        self._path = folder(work) / f"{slug(title)}.json"
+        self._where, self._what, self._began = place, title, time.monotonic()
         self._jobs: dict[str, dict[str, Any]] = {}
         self._lost: list[tuple[Job, list[dict[str, Any]]]] = []
 
@@ -56,13 +56,13 @@ class Record:
         """How often it was begun."""
         return len(self._of(job)["starts"])
 
-    def done(self, job: Job, result: dict[str, Any]) -> None:
+    def note_success(self, job: Job, result: dict[str, Any]) -> None:
         """It has ended well."""
         self._of(job).update({key: result[key] for key in ("worker", "host", "seconds")})
 
-    def note_failure(self, job: Job, result: dict[str, Any], why: str) -> None:
+    def note_failure(self, job: Job, result: dict[str, Any], reason: str) -> None:
         """It has failed on a worker."""
-        self._of(job)["failures"].append({"worker": result["worker"], "host": result["host"], "why": why})
+        self._of(job)["failures"].append({"worker": result["worker"], "host": result["host"], "why": reason})
 
     def note_loss(self, job: Job, failures: list[dict[str, Any]]) -> None:
         """It has failed too often."""
@@ -90,12 +90,12 @@ class Record:
             write_json(self._path, record)
 
     def raise_failures(self) -> None:
-        """Raise Failed where jobs were given up, with the end of the first one's log."""
+        """Raise WorkError where jobs were given up, with the end of the first one's log."""
         if not self._lost:
             return
         job, failures = self._lost[0]
         said = failures[-1].get("refused") or "\n".join(failures[-1]["tail"][-10:])
-        raise Failed(
+        raise WorkError(
             f"{len(self._lost)} of {len(self._jobs)} jobs failed on every worker they were tried on; the first, "
             f"{job.name}, on {_workers(failures)}; the end of its log {job.log}:\n{said}"
         )

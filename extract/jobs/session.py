@@ -12,11 +12,11 @@ import typer
 
 from extract.config import ClusterSettings
 from extract.jobs.cluster import LOCAL, Cluster
-from extract.runtime.errors import Failed
+from extract.runtime.errors import WorkError
 
-SECONDS_UNTIL_SEEN = 90.0
+SECONDS_UNTIL_SIGHT = 90.0
 """Shared file systems show other machines' files with a delay: NFS of a directory up to a minute."""
-Where = Annotated[
+ClusterOption = Annotated[
     str,
     typer.Option(
         "--cluster",
@@ -35,18 +35,18 @@ def current_cluster() -> Cluster | None:
 
 
 @contextmanager
-def use_cluster(where: str, settings: ClusterSettings, work: Path) -> Iterator[None]:
+def use_cluster(place: str, settings: ClusterSettings, work: Path) -> Iterator[None]:
     """Let the steps inside the block use a cluster: "local", "dask://HOST:PORT" or "slurm".
 
     Raises InputError for any other, for a scheduler that does not answer, for workers that do not belong to the run.
     """
     global _current
-    if where == LOCAL:
+    if place == LOCAL:
         yield
         return
     from extract.jobs import connect
 
-    with connect.connect(where, settings, work) as cluster:
+    with connect.connect(place, settings, work) as cluster:
         _current = cluster
         try:
             yield
@@ -54,10 +54,10 @@ def use_cluster(where: str, settings: ClusterSettings, work: Path) -> Iterator[N
             _current = None
 
 
-def wait_until(seen: Callable[[], bool], what: Path, who: str = "a worker has finished it") -> None:
-    """Wait until this machine sees what another has written. Raises Failed where it does not come."""
-    until = time.monotonic() + SECONDS_UNTIL_SEEN
+def wait_until(seen: Callable[[], bool], path: Path, reason: str = "a worker has finished it") -> None:
+    """Wait until this machine sees what another has written. Raises WorkError where it does not come."""
+    until = time.monotonic() + SECONDS_UNTIL_SIGHT
     while not seen():
         if time.monotonic() > until:
-            raise Failed(f"{what}: {who}, but it is not seen here; is the work folder shared?")
+            raise WorkError(f"{path}: {reason}, but it is not seen here; is the work folder shared?")
         time.sleep(0.5)

@@ -42,7 +42,7 @@ def find_section(config: Config, kind: str, sections: Mapping[str, S], name: str
     return default
 
 
-def add_learnt(config: C, work: Path, networks: Iterable[str] | None = None) -> C:
+def add_learnt_networks(config: C, work: Path, networks: Iterable[str] | None = None) -> C:
     """The config with those of `networks` (None: of features.networks) that it does not know and that have learnt in
     the same work folder. Raises InputError for a damaged section.
     """

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-NUMBERED = re.compile(r"\.\d+\.")
+BLOCK_NUMBER = re.compile(r"\.\d+\.")
 """In names of parameters that stand in a block."""
 
 
@@ -49,7 +49,7 @@ class FineTunedNetwork(nn.Module):
         names = [name for name, _ in self.body.named_parameters()]
         depths = self._compute_body_depths(names)
         last = max(depths.values(), default=-1)
-        behind = [name for name in names if depths[name] == last and not NUMBERED.search(name) and last > 0]
+        behind = [name for name in names if depths[name] == last and not BLOCK_NUMBER.search(name) and last > 0]
         depths |= dict.fromkeys(behind, last + 1)
         return {f"body.{name}": depth for name, depth in depths.items()} | {
             f"head.{name}": last + 1 for name, _ in self.head.named_parameters()

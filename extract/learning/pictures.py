@@ -99,7 +99,7 @@ class Unreadable:
 
 
 FAILURES = "failures.json"
-MOST_NAMED = 5
+MAX_NAMES = 5
 """Unreadable pictures named on screen; all of them are in failures.json."""
 
 
@@ -118,7 +118,7 @@ def print_failures(folder: Path) -> bool:
     """Say on stderr which pictures a finished network was made without; returns whether there are some."""
     failures = json.loads((folder / FAILURES).read_text(encoding="utf-8"))
     if failures:
-        named = [f"{path}: {failure['why']}" for path, failure in [*failures.items()][:MOST_NAMED]]
+        named = [f"{path}: {failure['why']}" for path, failure in [*failures.items()][:MAX_NAMES]]
         print("\n".join(named), file=sys.stderr)
         print(
             f"{len(failures)} pictures could not be read and were left out: {folder / FAILURES}; replace them and "
@@ -128,9 +128,9 @@ def print_failures(folder: Path) -> bool:
     return bool(failures)
 
 
-def space_evenly(rows: int, most: int) -> NDArray[np.int64]:
+def space_evenly(rows: int, limit: int) -> NDArray[np.int64]:
     """Numbers of at most so many of the rows, evenly spaced."""
-    return np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64)
+    return np.linspace(0, rows - 1, min(rows, limit)).round().astype(np.int64)
 
 
 def draw_order(data: Pictures, seed: int, epoch: int, buffer: int) -> NDArray[np.int64]:

@@ -49,7 +49,7 @@ def find(name: str, config: Config) -> Start:
     if name in registry.NETWORKS and registry.NETWORKS[name].path is None:
         return _find_published(name, network, config.features.weights)
     assert network.path is not None, "shipped, or the user's own"
-    weights.verify_given(network.path, network)
+    weights.verify_named_file(network.path, network)
     return Start(network, network.path, file_hash(network.path))
 
 

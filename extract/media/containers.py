@@ -133,12 +133,12 @@ class Watch:
         self._torn: list[int] = []
         """Frames at which such a place is no joint of two recordings."""
 
-    def packet(self, packet: Any, ours: bool) -> None:
-        """Take the next packet of any stream, in the order of the file; `ours` are those of the pictures."""
+    def packet(self, packet: Any, is_picture: bool) -> None:
+        """Take the next packet of any stream, in the order of the file; `is_picture` are those of the pictures."""
         if not packet.size:
             return
-        self._packets += ours
-        if ours:
+        self._packets += is_picture
+        if is_picture:
             self._follow(packet)
         if packet.pos is not None and packet.pos >= 0:
             if self._end is not None and packet.pos - self._end > OVERHEAD:

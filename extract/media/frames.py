@@ -33,7 +33,7 @@ class Frames:
     numbers: NDArray[np.int32]
     names: tuple[str, ...]
     odd: tuple[str, ...] = ()
-    chosen: bool = False
+    is_subset: bool = False
     """Whether they are some of a folder's pictures, in an order of their own (media.picture_sets)."""
 
 
@@ -49,7 +49,7 @@ class VideoFolder:
         """Its pictures. Raises InputError as `list_frames`."""
         if self.names is None:
             return list_frames(self.folder)
-        return Frames(np.arange(1, len(self.names) + 1, dtype=np.int32), self.names, chosen=True)
+        return Frames(np.arange(1, len(self.names) + 1, dtype=np.int32), self.names, is_subset=True)
 
 
 def list_videos(roots: Sequence[Path]) -> dict[str, Path]:

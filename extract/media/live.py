@@ -32,13 +32,13 @@ PIPE = "-"
 URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
 PROTOCOLS = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "tcp")
 """Of addresses that can be read."""
-HELD = 2
+QUEUE_LENGTH = 2
 """Frames that wait at most: one that is taken next, and one behind it."""
 SECONDS = 10.0
 """An address that gives nothing for so long has broken off, as FFmpeg finds."""
 SILENCE, PIPE_SILENCE = 15.0, 60.0
 """Seconds that anybody waits for a frame, at most, whatever hangs; and for one of a pipe, whose program may pause."""
-ANALYSED = 500_000
+PROBE_MICROSECONDS = 500_000
 """Microseconds of a stream that FFmpeg looks through before the first frame; its own five seconds would be delay."""
 POLL = 0.2
 """Seconds after which a thread that waits looks whether it should end."""
@@ -52,10 +52,10 @@ class LiveFrame:
     """From 1; dropped frames count."""
     seconds: float
     """By the stream's own clock, from its first frame on; never falling."""
-    arrived: float
+    arrival: float
     """`time.monotonic()` when it had been decoded, before it waited for its user; what waits undecoded, as in a pipe
     whose user is slower than its sender, is older than that tells."""
-    dropped: int
+    drops: int
     """How many of the frames before were dropped."""
     pixels: NDArray[np.uint8]
     """Upright, BGR [height, width, 3]."""
@@ -87,7 +87,7 @@ class LiveVideo:
         self._stopped = self._ended = self._wanted = False
         self._failure: BaseException | None = None
         self._dropped = self._count = self._came = 0
-        self.opened = threading.Event()
+        self.start_event = threading.Event()
         """Set once the source is open, or has failed."""
         self._thread = threading.Thread(target=self._run, name="live video", daemon=True)
 
@@ -163,7 +163,7 @@ class LiveVideo:
         except BaseException as error:  # told where the frames are used
             self._failure = error
         finally:
-            self.opened.set()
+            self.start_event.set()
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
@@ -191,7 +191,7 @@ class LiveVideo:
                 finished = urlsplit(self.source).scheme.lower() in ("http", "https") and container.duration is not None
                 self.drop = self.camera or (pipe is None and not finished)
             stream.thread_type = "SLICE"  # threads that each take a frame would all hold one back
-            self.opened.set()
+            self.start_event.set()
             self._decode(container, stream, pipe)
 
     def _open(self, pipe: _Pipe | None) -> Any:
@@ -199,7 +199,7 @@ class LiveVideo:
 
         if self.camera:
             return av.open(_device(self.source), format="v4l2", timeout=SECONDS)
-        options = {"analyzeduration": str(ANALYSED)}
+        options = {"analyzeduration": str(PROBE_MICROSECONDS)}
         if pipe is None:
             options |= {"rtsp_transport": "tcp"} if self.source.lower().startswith("rtsp") else {}
             return av.open(self.source, options=options, timeout=SECONDS)
@@ -278,9 +278,9 @@ class LiveVideo:
         """Let a frame wait for its user; or the user's place in a finished video for the user."""
         arrived = time.monotonic()
         with self._changed:
-            while not self.drop and len(self._frames) >= HELD and not self._stopped:
+            while not self.drop and len(self._frames) >= QUEUE_LENGTH and not self._stopped:
                 self._changed.wait(POLL)
-            if len(self._frames) >= HELD:
+            if len(self._frames) >= QUEUE_LENGTH:
                 self._frames.popleft()
                 self._dropped += 1
             self._count += 1

@@ -19,7 +19,7 @@ HOST = "127.0.0.1"
 QUALITY = 80
 WAIT = 0.5
 """Seconds after which a connection that waits looks whether it should end."""
-MOST = 8
+MAX_VIEWERS = 8
 """Who looks at once, at most."""
 SECONDS = 10.0
 """A browser that neither sends nor takes anything for so long is let go."""
@@ -60,7 +60,7 @@ class MjpegServer:
         return f"http://{HOST}:{self.port}/"
 
     @property
-    def watched(self) -> bool:
+    def has_viewers(self) -> bool:
         """Whether anybody looks: else nothing need be drawn."""
         return self._watching > 0
 
@@ -92,7 +92,7 @@ class MjpegServer:
     def _begin(self) -> bool:
         """Count one more who looks, unless there are MOST."""
         with self._changed:
-            free = self._watching < MOST
+            free = self._watching < MAX_VIEWERS
             self._watching += free
             return free
 
@@ -124,7 +124,7 @@ def _handler(owner: MjpegServer) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(PAGE)
             elif self.path == "/stream.mjpg":
                 if not owner._begin():
-                    self.send_error(503, f"{MOST} look already")
+                    self.send_error(503, f"{MAX_VIEWERS} look already")
                     return
                 try:
                     self._head("multipart/x-mixed-replace; boundary=frame")

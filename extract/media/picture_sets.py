@@ -24,7 +24,7 @@ from extract.runtime.errors import InputError
 from extract.runtime.file_names import compose
 
 SETS = 100
-EXPECTED = "expected a folder that holds a folder of pictures for each class"
+LAYOUT = "expected a folder that holds a folder of pictures for each class"
 
 
 def list_corpus(corpus: Corpus) -> dict[str, VideoFolder]:
@@ -73,21 +73,21 @@ def list_classes(root: Path) -> dict[str, list[str]]:
     and for one without a picture, or with pictures that lie in no class's folder.
     """
     if os.path.isfile(root):
-        raise InputError(f"{root}: a file, {EXPECTED}")
+        raise InputError(f"{root}: a file, {LAYOUT}")
     try:
         with os.scandir(root) as entries:
             names = sorted(entry.name for entry in entries if entry.name[0] != ".")
         folders = [name for name in names if (root / name).is_dir()]
         results = {folder: _pictures(root / folder) for folder in folders}
     except OSError as error:
-        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); {EXPECTED}") from None
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); {LAYOUT}") from None
     loose = [name for name in names if name not in results and PICTURE_LIKE.fullmatch(name)]
     if loose:
         raise InputError(
-            f"{root / loose[0]}: a picture of no class ({len(loose)} are); {EXPECTED}: move it into one, or away"
+            f"{root / loose[0]}: a picture of no class ({len(loose)} are); {LAYOUT}: move it into one, or away"
         )
     if not any(results.values()):
-        raise InputError(f"{root}: no folder with a picture in it; {EXPECTED}")
+        raise InputError(f"{root}: no folder with a picture in it; {LAYOUT}")
     return results
 
 
@@ -107,7 +107,7 @@ def list_pictures(path: Path, folder: Path, missing: float) -> dict[str, VideoFo
             f"of {len(images):,} listed pictures are not): name the folder that holds them as `pictures`, or raise "
             f"corpus.missing_videos"
         )
-    names, set_of, _ = place_listed(path, len(images))
+    names, set_of, _ = place_listed_pictures(path, len(images))
     ends = np.searchsorted(set_of, np.arange(len(names) + 1))
     return {
         name: VideoFolder(folder, tuple(images[a:b])) for name, a, b in zip(names, ends[:-1], ends[1:], strict=True)
@@ -117,18 +117,18 @@ def list_pictures(path: Path, folder: Path, missing: float) -> dict[str, VideoFo
 def read_list(path: Path) -> tuple[list[str], list[str]]:
     """The pictures of a test list, and what stands behind the comma of each; the header is left out.
 
-    Raises InputError for a file that is missing or empty, and as `check_listed`.
+    Raises InputError for a file that is missing or empty, and as `check_listed_names`.
     """
     _, body = inputs.head_and_body(inputs.read_utf8(path, "test list"))
     lines = [line.decode().strip().partition(",") for line in io.BytesIO(body)]
     if not lines:
         raise InputError(f"{path}: no pictures behind the header; expected lines such as 0.jpg")
     images = [image.strip() for image, _, _ in lines]
-    check_listed(path, images)
+    check_listed_names(path, images)
     return images, [rest.strip() for _, _, rest in lines]
 
 
-def check_listed(path: Path, images: Sequence[str]) -> None:
+def check_listed_names(path: Path, images: Sequence[str]) -> None:
     """Raise InputError, with its line, for what is no picture's name, or leads out of the folder of pictures."""
     for number, image in enumerate(images, start=2):
         name = image.rpartition("/")[2]
@@ -138,7 +138,7 @@ def check_listed(path: Path, images: Sequence[str]) -> None:
             )
 
 
-def place_listed(path: Path, count: int) -> tuple[list[str], NDArray[np.int32], NDArray[np.int32]]:
+def place_listed_pictures(path: Path, count: int) -> tuple[list[str], NDArray[np.int32], NDArray[np.int32]]:
     """The sets of `count` listed pictures, sorted, and of each picture the number of its set and, from 1, its frame."""
     set_of = np.arange(count) * SETS // max(count, 1)
     there, dense = np.unique(set_of, return_inverse=True)

@@ -29,15 +29,15 @@ class Unreadable(Exception):
 
 
 @dataclass
-class Heard:
+class Tally:
     """What came out of a file: `samples` on the grid, the loudest of them, and pieces not to be decoded or placed."""
 
     samples: int = 0
     peak: float = 0.0
-    damaged: int = 0
+    damaged_pieces: int = 0
 
 
-def blocks(path: Path, rate: int, heard: Heard) -> Iterator[Block]:
+def blocks(path: Path, rate: int, heard: Tally) -> Iterator[Block]:
     """Decode a file's first sound stream at `rate` Hz, the mean of its channels.
 
     Raises Unreadable before the first block.
@@ -59,7 +59,7 @@ def blocks(path: Path, rate: int, heard: Heard) -> Iterator[Block]:
         yield from _counted(_larger(_resampled(container, rate, heard), rate), heard)
 
 
-def _resampled(container: Any, rate: int, heard: Heard) -> Iterator[Block]:
+def _resampled(container: Any, rate: int, heard: Tally) -> Iterator[Block]:
     import av
 
     placed = _Placed(rate, heard)
@@ -67,7 +67,7 @@ def _resampled(container: Any, rate: int, heard: Heard) -> Iterator[Block]:
         try:
             yield from placed.take(frame)
         except av.FFmpegError:  # damage that was decoded as a form of sound that there is not
-            heard.damaged += 1
+            heard.damaged_pieces += 1
             placed.forget()
     yield from placed.rest()
 
@@ -87,7 +87,7 @@ def _larger(blocks: Iterator[Block], size: int) -> Iterator[Block]:
         yield first, np.concatenate(kept)
 
 
-def _decoded(container: Any, stream: Any, heard: Heard) -> Iterator[Any]:
+def _decoded(container: Any, stream: Any, heard: Tally) -> Iterator[Any]:
     """The stream's frames. Damage may make AAC's decoder believe in other channels, in which it then finds nothing:
     where they change behind it, a new decoder takes over, and the change is believed if that says the same of the next
     packet.
@@ -103,13 +103,13 @@ def _decoded(container: Any, stream: Any, heard: Heard) -> Iterator[Any]:
                 return
             frames = decoder.decode(packet)
         except (av.FFmpegError, OSError):
-            heard.damaged += 1  # where reading itself fails, there are no packets behind
+            heard.damaged_pieces += 1  # where reading itself fails, there are no packets behind
             doubtful = None
             continue
         for frame in frames:
             now = _form(frame)
-            if now not in (form, doubtful) and heard.damaged and form and decoder.name == "aac":
-                heard.damaged += 1
+            if now not in (form, doubtful) and heard.damaged_pieces and form and decoder.name == "aac":
+                heard.damaged_pieces += 1
                 decoder, doubtful = av.CodecContext.create(stream.codec_context.name, "r"), now
                 decoder.extradata = stream.codec_context.extradata
                 break
@@ -121,7 +121,7 @@ def _form(frame: Any) -> tuple[str, str, int]:
     return frame.format.name, frame.layout.name, frame.sample_rate
 
 
-def _counted(values: Iterator[Block], heard: Heard) -> Iterator[Block]:
+def _counted(values: Iterator[Block], heard: Tally) -> Iterator[Block]:
     for start, samples in values:
         if len(samples):
             samples = samples if np.isfinite(samples).all() else np.nan_to_num(samples, posinf=0, neginf=0)
@@ -133,7 +133,7 @@ def _counted(values: Iterator[Block], heard: Heard) -> Iterator[Block]:
 class _Placed:
     """Resamples decoded frames and says where on the grid they belong."""
 
-    def __init__(self, rate: int, heard: Heard) -> None:
+    def __init__(self, rate: int, heard: Tally) -> None:
         self._rate, self._heard = rate, heard
         self._resampler: Any = None
         self._form: tuple[Any, ...] | None = None
@@ -176,7 +176,7 @@ class _Placed:
             samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels).mean(1, dtype=np.float32)
             start, self._next = self._next, self._next + len(samples)
             if self._behind is not None and start < self._behind:  # said twice: the first stays
-                self._heard.damaged += self._behind - start > BACK * self._rate
+                self._heard.damaged_pieces += self._behind - start > BACK * self._rate
                 samples, start = samples[self._behind - start :], self._behind
             self._behind = max(self._next, self._behind if self._behind is not None else self._next)
             yield start, samples

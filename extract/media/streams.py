@@ -10,7 +10,7 @@ from extract.runtime import inputs
 
 JUMP_SECONDS = 10.0
 """By so much the clock of a recording that was joined from several must jump ahead; as FFmpeg's dts_delta_threshold."""
-JOINED = ("mpegts", "mpeg")
+CONCATENATED_FORMATS = ("mpegts", "mpeg")
 """FFmpeg's names of formats whose clock may begin anew in the middle (its AVFMT_TS_DISCONT): files put end to end."""
 PICTURES = ("mjpeg", "png", "bmp", "gif", "webp", "tiff", "jpeg2000")
 """Codecs of still pictures; a film may be in them, but not beside a stream of another."""

@@ -108,7 +108,7 @@ def open_parquet(path: Path, text: str | None = None, **options: Any) -> Any:
     groups = [facts.row_group(i) for i in range(facts.num_row_groups)]  # what they say of columns may end the process
     rows = max(facts.num_rows, sum(max(0, group.num_rows) for group in groups))
     size = sum(group.total_byte_size for group in groups)
-    large = max(limits.CELL_BYTES, limits.UNPACKED * path.stat().st_size)
+    large = max(limits.CELL_BYTES, limits.UNPACK_FACTOR * path.stat().st_size)
     for result, most, what in ((rows, limits.ROWS, "rows"), (size, large, "bytes, unpacked")):
         if result > most:
             file.close()

@@ -19,11 +19,11 @@ FORMATS = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 """FFmpeg's names of containers in which a packet is a whole picture and states its time."""
 CODECS = ("h264", "hevc")
 """Codecs of which every such packet behind a clean beginning is shown: others have pictures that are not."""
-INTERLACED = (2, 3, 4, 5)
+FIELD_ORDERS = (2, 3, 4, 5)
 """FFmpeg's numbers for pictures of two fields, which may be a packet each."""
 LOOKED_AT = 50
 """Pictures at the beginning that are decoded although packets are trusted, to see whether they agree."""
-REORDERED = 20
+MAX_REORDERING = 20
 """Pictures by which a clock may run back without having begun anew, where they are longer than BACK."""
 
 
@@ -54,7 +54,7 @@ def read_stated_times(container: Any, stream: Any) -> NDArray[np.float64] | None
 
     if container.format.name not in FORMATS or streams.codec(stream) not in CODECS:
         return None
-    if getattr(stream.codec_context, "field_order", INTERLACED[0]) in INTERLACED:  # older PyAV does not tell
+    if getattr(stream.codec_context, "field_order", FIELD_ORDERS[0]) in FIELD_ORDERS:  # older PyAV does not tell
         return None
     stamps: list[int] = []
     try:
@@ -73,8 +73,8 @@ def read_stated_times(container: Any, stream: Any) -> NDArray[np.float64] | None
     return np.asarray(np.sort(np.array(stamps, np.int64)) * float(stream.time_base), np.float64)
 
 
-def decode_times(path: Path, most: int | None = None) -> NDArray[np.float64]:
-    """The times that the decoder gives, of the first `most` pictures; those without one follow at the usual rate."""
+def decode_times(path: Path, limit: int | None = None) -> NDArray[np.float64]:
+    """The times that the decoder gives, of the first `limit` pictures; those without one follow at the usual rate."""
     with streams.open_container(path) as container:
         if (stream := streams.film(container)) is None or not streams.codec(stream):
             return np.empty(0)
@@ -82,9 +82,9 @@ def decode_times(path: Path, most: int | None = None) -> NDArray[np.float64]:
         step = 1 / float(stream.average_rate or 25)
         times: list[float] = []
         shift, latest = 0.0, -np.inf
-        for time in islice(_decoded(container, stream), most):
+        for time in islice(_decoded(container, stream), limit):
             now = time + shift if time is not None else times[-1] + step if times else 0.0
-            if now < latest - max(BACK, REORDERED * step):
+            if now < latest - max(BACK, MAX_REORDERING * step):
                 shift, now = shift + latest + step - now, latest + step
             latest = max(latest, now)
             times.append(now)
@@ -137,7 +137,7 @@ def read_frame_times(path: Path, frames: int) -> tuple[Fraction, NDArray[np.floa
                 if packet.size and packet.pts is not None and not packet.is_discard:
                     stamps.append(packet.pts)
                     order.append(packet.pts if packet.dts is None else packet.dts)
-            if container.format.name in streams.JOINED:
+            if container.format.name in streams.CONCATENATED_FORMATS:
                 stamps = streams.continue_clock(stamps, order, base, rate)
     except (av.FFmpegError, OSError, ValueError):
         pass  # one that only OpenCV can read

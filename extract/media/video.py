@@ -24,7 +24,7 @@ EXTENSIONS = (
     ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe", ".vob", ".ts", ".mts",
     ".m2ts", ".3gp", ".3g2", ".wmv", ".asf", ".flv", ".f4v", ".ogv", ".mxf", ".dv", ".rm", ".rmvb", ".gif",
 )  # fmt: skip
-NAMED = 10
+MAX_NAMES = 10
 """Left-out files of which the warning gives the names."""
 SHORTFALL = {"stream": 0.5, "file": 2.0}
 """Seconds that a video may end before its stated length; a file's length counts its sound, too, so it says less."""
@@ -68,8 +68,10 @@ def list_files(folder: Path) -> dict[str, Path]:
     if not results:
         raise InputError(f"{folder}: no videos in it; expected files ending in {', '.join(EXTENSIONS)}")
     if left_out:
-        more = f" and {len(left_out) - NAMED} more" if len(left_out) > NAMED else ""
-        warn(f"{folder}: left out, as no video by its name or a folder: {', '.join(sorted(left_out)[:NAMED])}{more}")
+        more = f" and {len(left_out) - MAX_NAMES} more" if len(left_out) > MAX_NAMES else ""
+        warn(
+            f"{folder}: left out, as no video by its name or a folder: {', '.join(sorted(left_out)[:MAX_NAMES])}{more}"
+        )
     return dict(sorted(results.items()))
 
 
@@ -141,7 +143,7 @@ def _read_stream(path: Path, container: Any, stream: Any) -> Iterator[NDArray[np
 def _short(path: Path, container: Any, stream: Any, watch: containers.Watch, end: float) -> str:
     """Why a video whose last frame ends at the time `end` is not whole, or empty."""
     stated, source, start = _stated_seconds(container, stream)
-    if stated is not None and container.format.name not in streams.JOINED:  # theirs is FFmpeg's guess
+    if stated is not None and container.format.name not in streams.CONCATENATED_FORMATS:  # theirs is FFmpeg's guess
         seconds = end - start
         usual, constant = watch.usual_interval()
         tight = constant and source == "stream" and container.format.name in TIGHT

@@ -152,7 +152,10 @@ def _read(checkpoint: Path) -> Any:
 def _check_unpacked(checkpoint: Path) -> None:
     """Raise InputError for an archive that unpacks to much more than its size."""
     with suppress(zipfile.BadZipFile, ValueError, NotImplementedError), zipfile.ZipFile(checkpoint) as archive:
-        size, most = sum(item.file_size for item in archive.infolist()), limits.UNPACKED * checkpoint.stat().st_size
+        size, most = (
+            sum(item.file_size for item in archive.infolist()),
+            limits.UNPACK_FACTOR * checkpoint.stat().st_size,
+        )
         if size > most:
             raise InputError(f"{checkpoint}: unpacks to {size:,} bytes, expected {most:,} at most: no such checkpoint")
 
@@ -183,7 +186,7 @@ class Shell:
     extend = add = append
 
 
-ALLOWED = {
+ALLOWED_GLOBALS = {
     ("collections", "OrderedDict"): OrderedDict, ("builtins", "set"): set, ("__builtin__", "set"): set,
     ("torch", "Size"): None, ("torch._utils", "_rebuild_tensor"): None, ("torch._utils", "_rebuild_tensor_v2"): None,
     ("torch._utils", "_rebuild_parameter"): None,
@@ -213,8 +216,8 @@ class _ShellUnpickler(pickle._Unpickler):  # type: ignore[name-defined, misc]
         return self._given(saved)
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in ALLOWED:
-            return ALLOWED[module, name] or super().find_class(module, name)
+        if (module, name) in ALLOWED_GLOBALS:
+            return ALLOWED_GLOBALS[module, name] or super().find_class(module, name)
         if module == "torch" and re.fullmatch(r"[A-Za-z0-9]+Storage", name):
             return super().find_class(module, name)
         return type(name, (Shell,), {})

@@ -25,7 +25,7 @@ EMOTIEFFLIB = (
     "models/affectnet_emotions/onnx/"
 )
 B0, B2 = "tf_efficientnet_b0", "tf_efficientnet_b2"
-SHIPPED = Path(__file__).parents[1] / "demo" / "networks"
+SHIPPED_FOLDER = Path(__file__).parents[1] / "demo" / "networks"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def _published(name: str, size: int, dim: int, **facts: Any) -> Network:
 
 def _shipped(name: str, dim: int, **facts: Any) -> Network:
     file = f"{name}.onnx"
-    return Network(name, 112, classes=AFFECTNET8, dim=dim, file=file, path=SHIPPED / file, **facts)
+    return Network(name, 112, classes=AFFECTNET8, dim=dim, file=file, path=SHIPPED_FOLDER / file, **facts)
 
 
 NETWORKS: dict[str, Network] = {

@@ -46,7 +46,7 @@ def verify(path: Path, network: Network) -> None:
             )
 
 
-def verify_given(path: Path, network: Network) -> None:
+def verify_named_file(path: Path, network: Network) -> None:
     """As `verify`, of the file that a config names; also where there is none."""
     if not path.is_file():
         raise InputError(
@@ -78,7 +78,7 @@ def is_at_hand(network: Network) -> bool:
 def find(network: Network) -> Path:
     """A verified file of the network's weights. Raises InputError that says where to put which file."""
     if network.path is not None:
-        verify_given(network.path, network)
+        verify_named_file(network.path, network)
         return _converted(network.path, network, network.trust_pickle)
     path = cache() / network.file
     checkpoint = path.with_suffix(".pt")

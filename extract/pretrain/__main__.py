@@ -95,7 +95,9 @@ def _write_results(run: Run, size: Encoder, model: Any, position: Position, base
     facts = {
         "drawn": drawn,
         "pictures": len(run.train),
-        "held_out": [path.name for path in run.held.folders] if run.settings.held_out_by == "folder" else [],
+        "held_out": [path.name for path in run.held_out_pictures.folders]
+        if run.settings.held_out_by == "folder"
+        else [],
         "scores": position.scores,
         "losses": position.losses,
         "baselines": asdict(baselines),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 INSTALL = "pip install 'affect-heads[mae]'"
-RENAMED = (
+PARAMETER_NAMES = (
     (r"^vit\.layers\.(\d+)\.layernorm_before\.", r"blocks.\1.norm1."),
     (r"^vit\.layers\.(\d+)\.layernorm_after\.", r"blocks.\1.norm2."),
     (r"^vit\.layers\.(\d+)\.attention\.o_proj\.", r"blocks.\1.attn.proj."),
@@ -104,7 +104,7 @@ def to_encoder(state: dict[str, torch.Tensor], facts: Encoder) -> torch.nn.Modul
         if match := QUERY.match(name):
             parts = [state[name.replace("q_proj", f"{part}_proj")] for part in "qkv"]
             result[f"blocks.{match[1]}.attn.qkv.{match[2]}"] = torch.cat(parts)
-        for pattern, new in RENAMED:
+        for pattern, new in PARAMETER_NAMES:
             if re.search(pattern, name):
                 result[re.sub(pattern, new, name)] = value
     model = encoder.create(facts)

@@ -45,10 +45,10 @@ def write(model: Any, run: Run, position: Position, baselines: Baselines) -> Pat
 
 def draw_examples(model: Any, run: Run) -> list[tuple[NDArray[np.uint8], ...]]:
     """Of evenly spaced held-out pictures: masked, reconstructed, and as they are, each uint8 [size, size, 3]."""
-    rows = pictures.space_evenly(len(run.held), EXAMPLES)
+    rows = pictures.space_evenly(len(run.held_out_pictures), EXAMPLES)
     facts = run.describe_network()
     results = []
-    for values, chosen in pictures.read_batches(run.held, rows, 1, facts, Unreadable()):
+    for values, chosen in pictures.read_batches(run.held_out_pictures, rows, 1, facts, Unreadable()):
         if not len(chosen):
             continue
         x = torch.from_numpy(values)

@@ -47,7 +47,7 @@ class Run:
     name: str
     settings: PretrainSettings
     train: Pictures
-    held: Pictures
+    held_out_pictures: Pictures
     """Pictures that are only reconstructed."""
     seed: int
     folder: Path
@@ -199,7 +199,7 @@ class _Learner:
         total = count = 0.0
         self.model.eval()
         with torch.inference_mode():
-            for x, noise in self._read_whole(self.run.held):
+            for x, noise in self._read_whole(self.run.held_out_pictures):
                 total += float(self._run_model(x, noise).loss) * len(x)
                 count += len(x)
         return total / count
@@ -213,7 +213,7 @@ class _Learner:
                 total = total + autoencoder.compute_target(self.model, x).double().sum(0)
                 count += len(x)
             mean, errors, count = (total / count).float(), np.zeros(2), 0
-            for x, noise in self._read_whole(self.run.held):
+            for x, noise in self._read_whole(self.run.held_out_pictures):
                 target = autoencoder.compute_target(self.model, x)
                 mask = self.model.vit.embeddings.random_masking(target, noise)[1]
                 seen = (1 - mask)[:, :, None]

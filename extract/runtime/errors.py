@@ -33,13 +33,13 @@ class InputError(Exception):
         super().__init__(f"{line[: limits.MESSAGE * 3 // 4]} ... {line[-limits.MESSAGE // 4 :]}" if cut else line)
 
 
-OURS = ("python -m ", "affect-heads ")
+COMMAND_PREFIXES = ("python -m ", "affect-heads ")
 """How command lines of ours begin."""
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 """What a disk says that takes no more."""
 
 
-class Failed(Exception):
+class WorkError(Exception):
     """The work failed for a reason outside the input and outside our code, such as too little memory. One line."""
 
 
@@ -69,7 +69,7 @@ def hide_password(url: str) -> str:
 
 @contextmanager
 def exits() -> Iterator[None]:
-    """InputError becomes one line on stderr and exit code 2, Failed or too little memory 1, Ctrl-C a hint and 130.
+    """InputError becomes one line on stderr and exit code 2, WorkError or too little memory 1, Ctrl-C a hint and 130.
 
     A disk that takes no more is bad input, too. Where nobody reads our output any more (`| head -1`), it ends with 1,
     without a word.
@@ -86,7 +86,7 @@ def exits() -> Iterator[None]:
         raise SystemExit(1) from error
     except InputError as error:
         _end(2, f"error: {' '.join(str(error).split())}")
-    except Failed as error:
+    except WorkError as error:
         _end(1, f"failed: {' '.join(str(error).split())}")
     except OSError as error:
         _end(2, f"error: {InputError(_why(error))}")
@@ -168,4 +168,4 @@ def describe_command() -> str:
 def _command() -> str:
     """The same behind a colon; empty where it is no command of ours."""
     command = describe_command()
-    return f": {command}" if command.startswith(OURS) else ""
+    return f": {command}" if command.startswith(COMMAND_PREFIXES) else ""

@@ -36,11 +36,11 @@ def printable(name: str) -> str:
     return "".join(item if item.isprintable() else repr(item)[1:-1] for item in name)
 
 
-def check(kind: str, name: str, where: object = "") -> str:
-    """The name itself. Raises InputError, that begins with `where`, for one that cannot become a file."""
+def check(kind: str, name: str, source: object = "") -> str:
+    """The name itself. Raises InputError, that begins with `source`, for one that cannot become a file."""
     if why := problem(kind, name):
         shown = name if len(name) <= 60 else f"{name[:57]}..."
-        raise InputError(f"{where}{': ' if where else ''}the {kind} name {shown!r} {why}; choose another name")
+        raise InputError(f"{source}{': ' if source else ''}the {kind} name {shown!r} {why}; choose another name")
     return name
 
 

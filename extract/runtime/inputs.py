@@ -23,7 +23,7 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-DOTTED = re.compile(rf"""(?<![\w"'.-])(?:(?:"[^"\n]*+"|'[^'\n]*+'|[\w-]++)\s*+\.\s*+){{{limits.NESTING}}}""")
+DOTTED_KEY = re.compile(rf"""(?<![\w"'.-])(?:(?:"[^"\n]*+"|'[^'\n]*+'|[\w-]++)\s*+\.\s*+){{{limits.NESTING}}}""")
 """A key of so many parts. tomllib takes a gigabyte for 20,000 of them."""
 
 
@@ -43,31 +43,31 @@ def odd_kind(path: Path) -> str:
         return ""
 
 
-def problem(path: Path, what: str = "file", largest: int | None = None) -> str:
-    """Why a path is no file (`what`: of which kind) of at most `largest` bytes; "" where it is. Opens nothing."""
+def problem(path: Path, label: str = "file", largest: int | None = None) -> str:
+    """Why a path is no file (`label`: of which kind) of at most `largest` bytes; "" where it is. Opens nothing."""
     try:
         facts = os.stat(path)
     except FileNotFoundError:
-        return "a link to nothing" if path.is_symlink() else f"no such {what}"
+        return "a link to nothing" if path.is_symlink() else f"no such {label}"
     except (OSError, ValueError) as error:
         return f"cannot be read ({getattr(error, 'strerror', None) or error})"
     if kind := KINDS.get(stat.S_IFMT(facts.st_mode), ""):
-        return f"{kind}, expected a {what}"
+        return f"{kind}, expected a {label}"
     if largest is not None and facts.st_size > largest:
         return f"has {facts.st_size:,} bytes, expected at most {largest:,}"
     return ""
 
 
-def require_file(path: Path, what: str = "file", advice: str = "", largest: int | None = None) -> Path:
+def require_file(path: Path, label: str = "file", advice: str = "", largest: int | None = None) -> Path:
     """The path itself. Raises InputError, which ends with `advice`, where there is a `problem`."""
-    if why := problem(path, what, largest):
+    if why := problem(path, label, largest):
         raise InputError(f"{path}: {why}{'; ' * bool(advice)}{advice}")
     return path
 
 
-def read_bytes(path: Path, what: str = "file", advice: str = "", largest: int = limits.TEXT_BYTES) -> bytes:
+def read_bytes(path: Path, label: str = "file", advice: str = "", largest: int = limits.TEXT_BYTES) -> bytes:
     """A file's bytes. Raises InputError where there is a `problem`, and for a git-lfs pointer."""
-    require_file(path, what, advice, largest)
+    require_file(path, label, advice, largest)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -77,16 +77,16 @@ def read_bytes(path: Path, what: str = "file", advice: str = "", largest: int = 
     return data
 
 
-def read_text(path: Path, what: str = "file", advice: str = "", largest: int = limits.TEXT_BYTES) -> str:
+def read_text(path: Path, label: str = "file", advice: str = "", largest: int = limits.TEXT_BYTES) -> str:
     """A file's UTF-8 text as `read_utf8` gives it."""
-    return read_utf8(path, what, advice, largest).decode()
+    return read_utf8(path, label, advice, largest).decode()
 
 
-def read_utf8(path: Path, what: str = "file", advice: str = "", largest: int = limits.TEXT_BYTES) -> bytes:
+def read_utf8(path: Path, label: str = "file", advice: str = "", largest: int = limits.TEXT_BYTES) -> bytes:
     """A file's bytes, all UTF-8, without a byte order mark, its lines ending in \\n whatever they end in there (also in
     a lone \\r). Raises InputError as `read_bytes`, and for other text, with the line.
     """
-    data = read_bytes(path, what, advice, largest)
+    data = read_bytes(path, label, advice, largest)
     if data.startswith(UTF_16):
         raise InputError(
             f"{path}: cannot be read as text: UTF-16, expected UTF-8: save it so, or convert it with iconv"
@@ -129,20 +129,20 @@ def load_json(path: Path) -> Any:
         return None
 
 
-def read_toml(path: Path, what: str = "file", advice: str = "") -> dict[str, Any]:
+def read_toml(path: Path, label: str = "file", advice: str = "") -> dict[str, Any]:
     """The tables of a TOML file. Raises InputError as `read_text`, and, with the line, for text that is no TOML."""
-    return parse_toml(read_text(path, what, advice, limits.TOML_BYTES), str(path))
+    return parse_toml(read_text(path, label, advice, limits.TOML_BYTES), str(path))
 
 
-def parse_toml(text: str, where: str) -> dict[str, Any]:
-    """The tables of a TOML text. Raises InputError, which begins with `where`, for one that is none."""
+def parse_toml(text: str, source: str) -> dict[str, Any]:
+    """The tables of a TOML text. Raises InputError, which begins with `source`, for one that is none."""
     try:
-        if DOTTED.search(text):
+        if DOTTED_KEY.search(text):
             raise RecursionError(f"a key of more than {limits.NESTING} parts")
         table = tomllib.loads(text)
         if limits.is_deep(table):
             raise RecursionError(f"more than {limits.NESTING} tables and lists within each other")
     except (ValueError, RecursionError) as error:  # also for numbers of 4,300 digits
         hint = "; write paths with / or in single quotes" if re.search("escaped|hex value", str(error)) else ""
-        raise InputError(f"{where}: not valid TOML: {error}{hint}") from None
+        raise InputError(f"{source}: not valid TOML: {error}{hint}") from None
     return table

@@ -41,7 +41,7 @@ FRAME_DIGITS = 12
 """Of a frame's number as text, with zeros before it: Python refuses numbers of 4,300 digits."""
 K = 1_000_000
 """Frames on each side that smoothing looks at: nine hours."""
-UNPACKED = 20
+UNPACK_FACTOR = 20
 """Times its size that a table or an archive, such as a PyTorch checkpoint, may unpack to: measurements and weights do
 not shrink so far."""
 NUMBER = 1e30

@@ -18,14 +18,14 @@ class Peak:
     """
 
     def __init__(self) -> None:
-        self.most = 0
+        self.bytes = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     @property
     def gigabytes(self) -> float:
         """10^9 bytes; NaN before the block has run for a moment."""
-        return self.most / 1e9 if self.most else float("nan")
+        return self.bytes / 1e9 if self.bytes else float("nan")
 
     def __enter__(self) -> Peak:
         self._thread.start()
@@ -37,7 +37,7 @@ class Peak:
 
     def _look(self) -> None:
         while not self._ended.wait(SECONDS):
-            self.most = max(self.most, tree(os.getpid()))
+            self.bytes = max(self.bytes, tree(os.getpid()))
 
 
 def tree(root: int) -> int:
@@ -56,7 +56,7 @@ def _resident(process: psutil.Process) -> int:
         return 0
 
 
-def most_resident() -> int:
+def measure_peak() -> int:
     """Most bytes that this program has been resident in so far: Linux's VmHWM, which psutil does not tell. getrusage's
     begins with what the process had that started this one, so it is taken elsewhere alone.
     """

@@ -19,7 +19,7 @@ KEPT_MARKS = 400
 WINDOW = 20.0
 """Seconds at least over which a pace is taken."""
 TIME_WIDTH = len("took 119 s, 119 s left")
-KEPT = 8
+MAX_FINISHED_BARS = 8
 """Finished bars that stay on a display."""
 
 
@@ -55,39 +55,39 @@ class Pace:
 class Progress:
     """Counts work done; `advance` from anywhere in the loop."""
 
-    def __init__(self, what: str, total: int, unit: str, bar: Any, parts: int, step: Display | None) -> None:
+    def __init__(self, title: str, total: int, unit: str, bar: Any, parts: int, step: Display | None) -> None:
         """`bar`: rich's bars, None off a terminal; the rest as of `progress`."""
-        self.what, self.total, self.unit, self.parts = f"{step.prefix}{what}" if step else what, total, unit, parts
-        self.done = 0
+        self.title, self.total, self.unit, self.parts = f"{step.prefix}{title}" if step else title, total, unit, parts
+        self.count = 0
         self._bar = bar
         self._pace = Pace()
-        self._task = bar and bar.add_task(self.what, total=total, rate="", count="", ends=None)
+        self._task = bar and bar.add_task(self.title, total=total, rate="", count="", ends=None)
         self._began = self._said = time.monotonic()
 
     def advance(self, count: int = 1, note: str = "") -> None:
         """Add `count` finished parts; `note` (if any) replaces the description."""
-        self.done += count
-        self._pace.mark(self.done)
+        self.count += count
+        self._pace.mark(self.count)
         per_second, now = self._pace.per_second(), time.monotonic()
         rate = "" if per_second is None else speed(per_second / self.parts, self.unit)
-        left = None if per_second is None or self.total <= 0 else (self.total - self.done) / per_second
+        left = None if per_second is None or self.total <= 0 else (self.total - self.count) / per_second
         if self._bar is not None:
-            shown = {"description": f"{self.what}: {note}" if note else self.what, "count": self._count()}
+            shown = {"description": f"{self.title}: {note}" if note else self.title, "count": self._count()}
             ends = None if left is None else now + left
-            self._bar.update(self._task, completed=self.done, total=self.total, rate=rate, ends=ends, **shown)
+            self._bar.update(self._task, completed=self.count, total=self.total, rate=rate, ends=ends, **shown)
         elif now - self._said > SECONDS_BETWEEN_LINES:
             self._said = now
-            said = [f"{self.what}: {self._count()} {self.unit}", rate, describe_time(now - self._began, left), note]
+            said = [f"{self.title}: {self._count()} {self.unit}", rate, describe_time(now - self._began, left), note]
             print(", ".join(filter(None, said)), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """All is done: off a terminal, say what took long."""
         took = time.monotonic() - self._began
-        if self._bar is None and took > SECONDS_BETWEEN_LINES and 0 < self.total <= self.done:
-            print(f"{self.what}: {self._count()} {self.unit}, took {duration(took)}", file=sys.stderr, flush=True)
+        if self._bar is None and took > SECONDS_BETWEEN_LINES and 0 < self.total <= self.count:
+            print(f"{self.title}: {self._count()} {self.unit}, took {duration(took)}", file=sys.stderr, flush=True)
 
     def _count(self) -> str:
-        done, total = f"{self.done // self.parts:,}", f"{self.total // self.parts:,}"
+        done, total = f"{self.count // self.parts:,}", f"{self.total // self.parts:,}"
         if self.total <= 0:
             return done
         return f"{done:>{len(total)}} of {total}" if self._bar is not None else f"{done} of {total}"
@@ -136,13 +136,13 @@ class Stopwatch:
 class Display:
     """One display for a whole run: which step it is at, and a bar for each piece of work."""
 
-    def __init__(self, what: str, names: Sequence[str], bar: Any, outer: Display | None = None) -> None:
-        self.what, self.names, self.bar = what, tuple(names), bar
+    def __init__(self, title: str, names: Sequence[str], bar: Any, outer: Display | None = None) -> None:
+        self.title, self.names, self.bar = title, tuple(names), bar
         self.at = 0
         self._took: dict[str, float] = {}
         self._since = time.monotonic()
         self._finished: list[Any] = outer._finished if outer is not None else []
-        self._head = bar and bar.add_task(what, total=None, count="", rate="", ends=None)
+        self._head = bar and bar.add_task(title, total=None, count="", rate="", ends=None)
 
     @property
     def prefix(self) -> str:
@@ -155,7 +155,7 @@ class Display:
             self.seconds()
             self.at = self.names.index(name) + 1
             if self.bar is not None:
-                self.bar.update(self._head, description=f"{self.what}: {self.prefix}{name}")
+                self.bar.update(self._head, description=f"{self.title}: {self.prefix}{name}")
 
     def seconds(self) -> dict[str, float]:
         """What each step that has begun took until now, by its name."""
@@ -169,7 +169,7 @@ class Display:
     def end(self, task: Any) -> None:
         """A piece of work is finished: its bar stays until there are too many."""
         self._finished.append(task)
-        while len(self._finished) > KEPT:
+        while len(self._finished) > MAX_FINISHED_BARS:
             self.bar.remove_task(self._finished.pop(0))
 
     def close(self) -> None:
@@ -193,7 +193,7 @@ def step_seconds() -> dict[str, float]:
 
 
 @contextmanager
-def steps(what: str, names: Sequence[str]) -> Iterator[None]:
+def steps(title: str, names: Sequence[str]) -> Iterator[None]:
     """Show everything inside the block on one display, with the step it belongs to; `step` says which begins.
 
     Inside another such block the outer one's display is used, and its steps count again behind it.
@@ -204,7 +204,7 @@ def steps(what: str, names: Sequence[str]) -> Iterator[None]:
     global _open
     outer = _open
     with _bars() as bar:
-        _open = Display(what, names, bar, outer)
+        _open = Display(title, names, bar, outer)
         try:
             yield
         finally:
@@ -213,7 +213,7 @@ def steps(what: str, names: Sequence[str]) -> Iterator[None]:
 
 
 @contextmanager
-def progress(what: str, total: int, unit: str = "steps", parts: int = 1) -> Iterator[Progress]:
+def progress(title: str, total: int, unit: str = "steps", parts: int = 1) -> Iterator[Progress]:
     """Show progress on stderr while the block runs. `total` counts parts, of which `parts` make one `unit`.
 
     >>> with progress("extract", total=3, unit="frames") as bar:
@@ -221,9 +221,9 @@ def progress(what: str, total: int, unit: str = "steps", parts: int = 1) -> Iter
     """
     here = _open
     if here is not None:
-        here.begin(what.split()[0])
+        here.begin(title.split()[0])
     with _bars() as bar:
-        shown = Progress(what, total, unit, bar, parts, here)
+        shown = Progress(title, total, unit, bar, parts, here)
         try:
             yield shown
             shown.close()

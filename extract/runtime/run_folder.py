@@ -24,10 +24,10 @@ from extract.runtime import inputs, limits
 from extract.runtime.errors import InputError
 from extract.runtime.process import ROOT
 
-DONE = "DONE"
+DONE_FILE = "DONE"
 ROOM = 1 << 16
 """Bytes: a disk with less is full."""
-LEFT = (".part", ".part-journal")
+PART_SUFFIXES = (".part", ".part-journal")
 """Ends of the names of what is half-written, and of what SQLite has beside it."""
 
 
@@ -56,7 +56,7 @@ def write_whole(path: Path) -> Iterator[Path]:
 
 def sweep(path: Path) -> None:
     """Remove what killed processes left of a half-written `path`. Only while nobody else can be writing it."""
-    for ending in LEFT:
+    for ending in PART_SUFFIXES:
         for left in path.parent.glob(f".{glob.escape(path.name)}.*{ending}"):
             left.unlink(missing_ok=True)
 
@@ -144,7 +144,7 @@ def damage(folder: Path, beside: bool = True) -> Path | None:
     try:
         there = results(folder)[1]
     except (OSError, ValueError):
-        return folder / DONE
+        return folder / DONE_FILE
     for name, sha256 in there.items():
         if beside or not name.startswith(".."):
             with suppress(OSError, InputError):
@@ -173,12 +173,12 @@ def check_result(path: Path, advice: str) -> None:
 
 def results(folder: Path) -> tuple[str, dict[str, str]]:
     """What DONE says: its fingerprint, each result's hash. Raises OSError for none, ValueError for a damaged one."""
-    if what := inputs.odd_kind(folder / DONE):
-        raise ValueError(f"{folder / DONE}: {what}")
-    mark, *lines = (folder / DONE).read_text(encoding="utf-8").split("\n")[:-1]
+    if what := inputs.odd_kind(folder / DONE_FILE):
+        raise ValueError(f"{folder / DONE_FILE}: {what}")
+    mark, *lines = (folder / DONE_FILE).read_text(encoding="utf-8").split("\n")[:-1]
     entries = {name: sha256 for sha256, name in (line.split("  ", 1) for line in lines)}
-    if entries.pop(DONE, None) != fingerprint([mark, entries]):
-        raise ValueError(f"{folder / DONE}: not what was written")
+    if entries.pop(DONE_FILE, None) != fingerprint([mark, entries]):
+        raise ValueError(f"{folder / DONE_FILE}: not what was written")
     return mark, entries
 
 
@@ -189,8 +189,8 @@ def begin(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / DONE).unlink(missing_ok=True)
-        for left in (path for ending in LEFT for path in folder.glob(f".*{ending}")):
+        (folder / DONE_FILE).unlink(missing_ok=True)
+        for left in (path for ending in PART_SUFFIXES for path in folder.glob(f".*{ending}")):
             left.unlink(missing_ok=True)
     except OSError as error:
         raise unwritable_error(folder, error) from error
@@ -200,8 +200,8 @@ def finish(folder: Path, mark: str, provenance: dict[str, Any], results: list[st
     """Close a folder: provenance first, DONE last on purpose. No DONE, no result."""
     write_json(folder / "provenance.json", provenance)
     hashes = {name: file_hash(folder / name) for name in dict.fromkeys((*results, "provenance.json"))}
-    hashes[DONE] = fingerprint([mark, hashes])
-    write_text(folder / DONE, "\n".join([mark, *(f"{sha256}  {name}" for name, sha256 in hashes.items())]) + "\n")
+    hashes[DONE_FILE] = fingerprint([mark, hashes])
+    write_text(folder / DONE_FILE, "\n".join([mark, *(f"{sha256}  {name}" for name, sha256 in hashes.items())]) + "\n")
 
 
 def lock_of(path: Path, shared: bool = False) -> FileLock:

@@ -77,7 +77,7 @@ def read(path: Path, task: Task) -> Annotation:
     for numbers in _parse(body, task.columns):
         if numbers is None or not task.is_legal(numbers).all():
             raise _first_problem(path, body, task)
-        valid.append((numbers > task.unlabelled).all(1))
+        valid.append((numbers > task.unlabelled_value).all(1))
         numbers[~valid[-1]] = 0
         values.append(task.as_truth(numbers))
     return Annotation(compose(path.stem), np.concatenate(values), np.concatenate(valid))

@@ -68,12 +68,12 @@ def read_labels(path: Path, task: Task) -> dict[str, Annotation]:
     for number, cell in enumerate(cells, start=2):
         if wrong[cell]:
             raise InputError(
-                f"{path}: line {number}: {wrong[cell]}; is this a test list? {picture_sets.EXPECTED}, or, for scores "
+                f"{path}: line {number}: {wrong[cell]}; is this a test list? {picture_sets.LAYOUT}, or, for scores "
                 f"alone, a list with each picture's class"
             )
-    names, set_of, _ = picture_sets.place_listed(path, len(images))
+    names, set_of, _ = picture_sets.place_listed_pictures(path, len(images))
     numbers = np.array(cells, np.float64)[:, None]
-    valid = numbers[:, 0] > task.unlabelled
+    valid = numbers[:, 0] > task.unlabelled_value
     values = task.as_truth(np.where(valid[:, None], numbers, 0))
     rows = [np.flatnonzero(set_of == v) for v in range(len(names))]
     return {

@@ -35,7 +35,7 @@ def read(path: Path, task: Task) -> dict[str, annotation_files.Annotation]:
     images, numbers = _table(path)
     names, video_of, frame_of = _placed(path, images)
     own = numbers[:, PARTS[task.name]]
-    valid = (own > task.unlabelled).all(1)
+    valid = (own > task.unlabelled_value).all(1)
     values = np.where(valid[:, None], own, 0).astype(task.dtype)
     order = np.argsort(video_of, kind="stable")
     ends = np.searchsorted(video_of[order], np.arange(len(names) + 1))

@@ -37,7 +37,7 @@ def videos(folder: Path, task: Task) -> list[str]:
     return [path.stem for path in files(folder)]
 
 
-def list_annotated(folder: Path, task: Task) -> TestList:
+def list_annotated_frames(folder: Path, task: Task) -> TestList:
     """The list of what is annotated: whole videos, the pictures of the multi-task challenge's file, or all pictures of
     the classes' folders. Raises InputError as `read_folder`.
     """

@@ -59,7 +59,7 @@ class Task(ABC):
     """One of the outputs is the frame's class, as expressions are."""
     is_regression: ClassVar[bool] = False
     """The outputs are values, as valence and arousal are."""
-    unlabelled: ClassVar[int] = -1
+    unlabelled_value: ClassVar[int] = -1
     """The raw value that means "not annotated" in official files."""
     lowest: ClassVar[int] = 0
     """What heads predict, float [N, outputs], lies in [lowest, 1]."""
@@ -186,12 +186,12 @@ class RegressionTask(Task):
     """Truth float32 [N, outputs] and scores, both in [-1, 1]; the score is the mean CCC."""
 
     labels, metric, dtype, is_regression = "regression", "mean CCC", np.float32, True
-    unlabelled, lowest = -5, -1
+    unlabelled_value, lowest = -5, -1
     legal_values = "a number in [-1, 1], or -5"
 
     def is_legal(self, numbers: NDArray[np.float64]) -> NDArray[np.bool_]:
         """[-1, 1] and -5."""
-        return ((numbers >= -1) & (numbers <= 1)) | (numbers == self.unlabelled)
+        return ((numbers >= -1) & (numbers <= 1)) | (numbers == self.unlabelled_value)
 
     def decide(self, scores: NDArray[np.floating]) -> NDArray[np.generic]:
         """As they are."""

@@ -73,8 +73,8 @@ def read(path: Path, task: Task) -> TestList:
         raise InputError(f"{path}: no pictures behind the header; expected lines such as video/00001.jpg,")
     images = [line.split(b",", 1)[0].decode().strip() for line in io.BytesIO(body)]
     if task.stills:
-        picture_sets.check_listed(path, images)
-        return TestList(path, header, images, *picture_sets.place_listed(path, len(images)))
+        picture_sets.check_listed_names(path, images)
+        return TestList(path, header, images, *picture_sets.place_listed_pictures(path, len(images)))
     if (placed := place(images)) is None:
         raise _first_problem(path, body, images)
     videos, frames = placed

@@ -22,10 +22,10 @@ from extract.runtime.errors import InputError, did_you_mean
 from heads.abaw.tasks import Task
 from heads.data.feature_file import TABLE
 from heads.data.relative import Relative
-from heads.data.table import Block, Labelled, Rows
+from heads.data.table import Block, LabelledRows, Rows
 from heads.data.temporal import Temporal
 
-TRIED = 2
+TRIAL_ROWS = 2
 """Rows that a head which was read from files predicts at once, to see whether it can."""
 OnProgress = Callable[[float, str], None]
 """Called with the part done, 0 to 1, and a few words."""
@@ -118,10 +118,12 @@ class Head(ABC):
         self.settings = settings
 
     @abstractmethod
-    def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
+    def fit(
+        self, train: LabelledRows, dev: LabelledRows, seed: int, on_progress: OnProgress = _quiet
+    ) -> dict[str, Any]:
         """Learn from `train`, choose (epoch, trees, ...) by `dev`. Returns facts for the report, JSON-able."""
 
-    def refit(self, rows: Labelled, seed: int, on_progress: OnProgress = _quiet) -> None:
+    def refit(self, rows: LabelledRows, seed: int, on_progress: OnProgress = _quiet) -> None:
         """Learn again from `rows` with what `fit` chose (epochs, trees, ...). Nothing, for families that learn dev."""
         return None
 
@@ -142,15 +144,15 @@ class Head(ABC):
         fit such columns: a file may be of another head, or somebody else's.
         """
         scores = self.predict(blank_rows(len(columns)))
-        if scores.shape != (TRIED, len(self.task.outputs)) or not np.isfinite(scores).all():
+        if scores.shape != (TRIAL_ROWS, len(self.task.outputs)) or not np.isfinite(scores).all():
             raise ValueError(f"it predicts {scores.shape} scores that are not all finite, of {len(columns)} columns")
 
 
 def blank_rows(width: int) -> Rows:
     """Two frames of a video whose columns are 0."""
-    order = np.arange(TRIED)
-    block = Block("tried", "embedding", np.zeros((TRIED, width), np.float32))
-    return Rows(("tried",), np.zeros(TRIED, np.int32), order.astype(np.int32) + 1, (block,), order)
+    order = np.arange(TRIAL_ROWS)
+    block = Block("tried", "embedding", np.zeros((TRIAL_ROWS, width), np.float32))
+    return Rows(("tried",), np.zeros(TRIAL_ROWS, np.int32), order.astype(np.int32) + 1, (block,), order)
 
 
 FAMILIES = {
@@ -159,7 +161,7 @@ FAMILIES = {
     "linear": "heads.families.linear.head:LinearHead",
     "tabm": "heads.families.tabm.head:Tabm",
     "lama": "heads.families.lama.head:Lama",
-    "pretrained": "heads.families.pretrained:Pretrained",
+    "pretrained": "heads.families.pretrained_head:PretrainedHead",
     "sequence": "heads.families.sequence.head:Sequence",
     "fusion": "heads.families.sequence.fusion:Fusion",
 }

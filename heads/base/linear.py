@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from heads.data.table import Labelled
+from heads.data.table import LabelledRows
 
 RIDGE = 1e-3
 """Penalty on the coefficients of standardised columns, as a part of their variance: columns that are one share it."""
@@ -43,7 +43,7 @@ def softmax(linear: NDArray[np.float64]) -> NDArray[np.float64]:
     return powers / powers.sum(1, keepdims=True)
 
 
-def fit_linear(data: Labelled) -> Linear:
+def fit_linear(data: LabelledRows) -> Linear:
     """Least squares (with a little ridge) of float truth [N, outputs] on the rows' columns; constant columns get 0."""
     width, n = data.rows.width, max(len(data), 1)
     y = data.truth.astype(np.float64)

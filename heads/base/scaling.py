@@ -34,7 +34,7 @@ class BlockScales(Strict):
     """Temporal columns of whatever."""
 
     @staticmethod
-    def same(times: float) -> BlockScales:
+    def make_uniform(times: float) -> BlockScales:
         """All but an embedding's `times` as large."""
         return BlockScales(logits=times, va=times, table=times, temporal=times)
 

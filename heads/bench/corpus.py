@@ -33,7 +33,7 @@ MEMORY = 0.97
 RATES = (0.1182, 0.0499, 0.1540, 0.2662, 0.3972, 0.3445, 0.2450, 0.0281, 0.0315, 0.0256, 0.6266, 0.0744)
 """Positive rate of each unit in Aff-Wild2's train, as published."""
 HEADER = TASKS["au"].header
-NOT_ANNOTATED = b",".join([b"-1"] * 12) + b"\n"
+UNANNOTATED_LINE = b",".join([b"-1"] * 12) + b"\n"
 TOML = """[corpus]
 name = "bench"
 [corpus.au]
@@ -63,9 +63,9 @@ class World:
 
         return World(seed, mix(STATES, 12), mix(STATES + IDENTITY, DIMENSIONS), mix(STATES + IDENTITY, 10))
 
-    def rng(self, video: str, what: int) -> np.random.Generator:
-        """Random numbers of one video: `what` is 0 for its states, 1 for its features."""
-        return np.random.default_rng([self.seed, zlib.crc32(video.encode()), what])
+    def rng(self, video: str, stream: int) -> np.random.Generator:
+        """Random numbers of one video: `stream` is 0 for its states, 1 for its features."""
+        return np.random.default_rng([self.seed, zlib.crc32(video.encode()), stream])
 
 
 def states(world: World, video: str, length: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -92,13 +92,13 @@ def features(world: World, video: str, state: NDArray[np.float32], frames: NDArr
     return store.VideoFeatures(frames, embedding.astype(np.float16), 2 * outputs[:, :8], np.tanh(outputs[:, 8:]))
 
 
-def annotation(units: NDArray[np.bool_], there: NDArray[np.bool_]) -> bytes:
-    """The official file of units [F, 12]; frames that are not `there` [F] are not annotated."""
+def annotation(units: NDArray[np.bool_], present: NDArray[np.bool_]) -> bytes:
+    """The official file of units [F, 12]; frames that are not `present` [F] are not annotated."""
     text = np.full((len(units), 24), ord(","), np.uint8)
     text[:, ::2] = ord("0") + units
     text[:, -1] = ord("\n")
     lines = text.view("S24").ravel().astype(object)
-    lines[~there] = NOT_ANNOTATED
+    lines[~present] = UNANNOTATED_LINE
     return HEADER.encode() + b"\n" + b"".join(lines)
 
 

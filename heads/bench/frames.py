@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from extract.runtime.errors import InputError
 from extract.runtime.run_folder import file_hash
 
-WANTED = {"train": (295, 1_356_694), "val": (105, 445_836)}
+PUBLISHED_COUNTS = {"train": (295, 1_356_694), "val": (105, 445_836)}
 """Videos and annotated frames with a face of Aff-Wild2's AU parts, as published."""
 DRAWS = 2000
 FEWEST = 40
@@ -51,13 +51,13 @@ def choose(table: Path | None, scale: float, seed: int) -> tuple[Parts, str]:
     best: tuple[float, list[NDArray[np.int64]]] = (np.inf, [])
     for _ in range(DRAWS):
         order, at, off, picked = rng.permutation(len(names)), 0, 0.0, []
-        for videos, frames in WANTED.values():
+        for videos, frames in PUBLISHED_COUNTS.values():
             picked.append(order[at : (at := at + videos)])
             off += abs(lengths[picked[-1]].sum() / frames - 1)
         if off < best[0]:
             best = (off, picked)
     parts = {}
-    for part, numbers in zip(WANTED, best[1], strict=True):
+    for part, numbers in zip(PUBLISHED_COUNTS, best[1], strict=True):
         few = sorted(str(names[i]) for i in numbers[: max(2, round(share * len(numbers)))])
         most = {name: max(min(FEWEST, len(result[name])), round(share * len(result[name]))) for name in few}
         parts[part] = {name: result[name][: most[name]] for name in few}
@@ -79,7 +79,7 @@ def read(path: Path) -> Frames:
     order = np.lexsort((frame, number))
     ends = np.cumsum(np.bincount(number))[:-1]
     result = dict(zip(names, np.split(frame[order], ends), strict=True))
-    wanted = sum(videos for videos, _ in WANTED.values())
+    wanted = sum(videos for videos, _ in PUBLISHED_COUNTS.values())
     if len(result) < wanted or frame.min() < 1:
         raise InputError(f"{path}: {len(result)} videos, expected {wanted} or more, with frames numbered from 1")
     return result

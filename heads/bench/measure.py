@@ -25,7 +25,7 @@ from typing import Annotated, Any
 import typer
 
 from extract.runtime import run_folder
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 from extract.runtime.memory import Peak
 from extract.runtime.process import python_path
 from heads.abaw.tasks import TASKS
@@ -126,14 +126,14 @@ def tabm(work: Path) -> dict[str, Any]:
     return {"gigabytes": gigabytes, "epochs": epochs, "run_seconds": most, **result}
 
 
-def run_child(what: str, arguments: list[str], environment: dict[str, str]) -> tuple[Any, float | None]:
+def run_child(name: str, arguments: list[str], environment: dict[str, str]) -> tuple[Any, float | None]:
     """What a process of Python's prints at last, as JSON, and the most memory of all processes meanwhile."""
     with Peak() as peak:
         ended = subprocess.run(
             [sys.executable, *arguments], env=os.environ | environment | python_path(), capture_output=True, text=True
         )
     if ended.returncode:
-        raise Failed(f"bench {what}, ended with exit code {ended.returncode}: {ended.stderr[-1500:]}")
+        raise WorkError(f"bench {name}, ended with exit code {ended.returncode}: {ended.stderr[-1500:]}")
     return json.loads(ended.stdout.splitlines()[-1]), _known(peak)
 
 
@@ -186,7 +186,7 @@ def _head(
     report: dict[str, Any] = json.loads((path / "report.json").read_text())
     return {
         "gigabytes": _known(peak),
-        "seconds": round((path / run_folder.DONE).stat().st_mtime - (path / "job.json").stat().st_mtime, 2),
+        "seconds": round((path / run_folder.DONE_FILE).stat().st_mtime - (path / "job.json").stat().st_mtime, 2),
         "processor_seconds": round(_processor() - before, 2),
         "command_seconds": round(command, 2),
         **{key: report[key] for key in kept},

@@ -38,7 +38,7 @@ MOST_BARE = 200_000
 """Rows of the bare array: 1 GB."""
 BARE_EPOCHS = 4
 """The first one warms up and does not count."""
-LEAST_OURS = 100_000
+MIN_ROWS = 100_000
 """Rows to learn from before a rate means anything; a small corpus gets more epochs, and their median counts."""
 TASK = TASKS["au"]
 SOURCES = (table.Source(NETWORK, ("embedding",)),)
@@ -46,13 +46,13 @@ SETTINGS = MlpSettings(inputs=["embedding"], hidden=128, batch=BATCH, epochs=1, 
 TABM = TabmSettings(inputs=["embedding"], epochs=1, refit=False)
 
 
-def measure_ours(work: Path, settings: MlpSettings | TabmSettings = SETTINGS) -> dict[str, Any]:
+def measure_head(work: Path, settings: MlpSettings | TabmSettings = SETTINGS) -> dict[str, Any]:
     """Rows/s of an epoch (without compiling and dev's scores), seconds of all, and validation's score."""
     began = time.perf_counter()
     train = read.read_folder(work / "annotations" / "train", TASK)
     prepared = fit.prepare_train(work, SOURCES, settings, train, TASK, thin=True)
     rows = rows_of_epoch(len(prepared.part.train), settings)
-    epochs = 1 if settings is TABM else max(1, LEAST_OURS // rows)
+    epochs = 1 if settings is TABM else max(1, MIN_ROWS // rows)
     prepared = replace(prepared, settings=settings.model_copy(update={"epochs": epochs}))
     at: dict[str, NDArray[np.float64]] = {}
 
@@ -126,5 +126,5 @@ def measure_keras(work: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    parts = {"ours": measure_ours, "tabm": partial(measure_ours, settings=TABM), "bare": measure_keras}
+    parts = {"ours": measure_head, "tabm": partial(measure_head, settings=TABM), "bare": measure_keras}
     print(json.dumps(parts[sys.argv[1]](Path(sys.argv[2]))))

@@ -26,7 +26,7 @@ from heads.bench import corpus as bench_corpus
 from heads.bench.measure import FramesTable, Scale, find_frames, run_child
 from heads.train import processes
 
-PUBLISHED = CONFIGS / "paper" / "au_encoder_4_4.toml"
+PUBLISHED_CONFIG = CONFIGS / "paper" / "au_encoder_4_4.toml"
 EPOCHS = 20
 DEVICES = ("cpu", "cuda")
 CHILD = "import sys; from heads.bench import sequence; sequence.child(*sys.argv[1:])"
@@ -38,12 +38,12 @@ def main(
     frames: Path | None = None,
     seed: int = 0,
     devices: Sequence[str] = DEVICES,
-    head: Path = PUBLISHED,
+    head: Path = PUBLISHED_CONFIG,
 ) -> dict[str, Any]:
     """Make the corpus where it is missing, measure, and keep the figures in `<work>/bench_sequence.json`, or
     `bench_sequence_<head>.json` of another head than the published one.
     """
-    name = "sequence" if head == PUBLISHED else f"sequence_{head.stem}"
+    name = "sequence" if head == PUBLISHED_CONFIG else f"sequence_{head.stem}"
     bench_corpus.make(work, frames, scale, seed)
     results: dict[str, Any] = {"corpus": json.loads((work / "corpus.json").read_text())}
     for device in devices:
@@ -64,7 +64,7 @@ def child(work: str, device: str, head: str) -> None:
     print(json.dumps(measure(Path(work), Path(head))))
 
 
-def measure(work: Path, head_file: Path = PUBLISHED) -> dict[str, Any]:
+def measure(work: Path, head_file: Path = PUBLISHED_CONFIG) -> dict[str, Any]:
     """One epoch and one look at dev, with their seconds, and those of reading before."""
     from heads import config
     from heads.abaw import read
@@ -82,7 +82,7 @@ def measure(work: Path, head_file: Path = PUBLISHED) -> dict[str, Any]:
     prepared = fit.prepare_train(work, [Source(bench_corpus.NETWORK, ("embedding",))], settings, train, task, thin=True)
     head = fit.create_head(prepared)
     assert isinstance(head, Sequence)
-    part, on_disk = prepared.part, isinstance(prepared.labelled.rows.blocks[0].values, lazy_block.LazyBlock)
+    part, on_disk = prepared.part, isinstance(prepared.labelled_rows.rows.blocks[0].values, lazy_block.LazyBlock)
     training = head.training(part.train, EPOCHS, 0)
     at = [began, time.perf_counter()]
     worked = time.process_time()
@@ -145,7 +145,7 @@ def find_head(name: str | None) -> Path:
     time, or the mean of several.
     """
     if name is None:
-        return PUBLISHED
+        return PUBLISHED_CONFIG
     kinds = {path.stem: path for path in sorted((CONFIGS / "heads" / "au").glob("*.toml"))}
     kinds = {stem: path for stem, path in kinds.items() if _is_one_encoder(path)}
     if name not in kinds:

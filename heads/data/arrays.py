@@ -43,18 +43,18 @@ def read_tensors(path: Path) -> dict[str, NDArray[Any]]:
     return finite(load_file(path), path.name)
 
 
-def finite(arrays: Mapping[str, NDArray[Any]], where: str) -> dict[str, NDArray[Any]]:
+def finite(arrays: Mapping[str, NDArray[Any]], source: str) -> dict[str, NDArray[Any]]:
     """The arrays themselves. Raises ValueError for one that holds anything but finite numbers, or true and false."""
     for name, values in arrays.items():
         if not isinstance(values, np.ndarray) or values.dtype.kind not in "fb" or not np.isfinite(values).all():
             what = values.dtype if isinstance(values, np.ndarray) else "other"
-            raise ValueError(f"{where}: {name!r} holds {what} values that are not all finite numbers")
+            raise ValueError(f"{source}: {name!r} holds {what} values that are not all finite numbers")
     return dict(arrays)
 
 
-def require_shapes(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], where: str) -> None:
+def require_shapes(arrays: Mapping[str, NDArray[Any]], shapes: Mapping[str, tuple[int, ...]], source: str) -> None:
     """Raise ValueError where an array is missing or of another shape: before anything is made as large as it says."""
     for name, shape in shapes.items():
         result = arrays[name].shape if name in arrays else None
         if result != shape:
-            raise ValueError(f"{where}: {name!r} has the shape {result}, expected {shape}")
+            raise ValueError(f"{source}: {name!r} has the shape {result}, expected {shape}")

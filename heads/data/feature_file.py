@@ -20,7 +20,7 @@ TABLE = "table"
 MOST_OF_TABLE = 256
 """Columns of a table that is such: beyond, it is an embedding alone."""
 
-SEEN = "the command found it whole"
+WAIT_REASON = "the command found it whole"
 """Why a process elsewhere waits for them (extract.jobs.session.wait_until)."""
 
 
@@ -58,7 +58,7 @@ def _opened(path: Path) -> Iterator[Any]:
         raise store.damage_error(path, error) from error
 
 
-def read_filled(
+def read_filled_rows(
     work: Path, network: str, video: str, kinds: Iterable[str], frames: NDArray[np.int32]
 ) -> tuple[Path, dict[str, NDArray[np.generic]], NDArray[np.bool_]]:
     """What a video has of the wanted kinds at these frames, 0 where it has nothing, and where it has something [N].

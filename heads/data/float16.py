@@ -20,7 +20,7 @@ EXPONENT = np.uint16(0x7C00)
 MAGNITUDE, SIGN = np.uint32(0x7FFF), np.uint32(0x8000)
 NO_NUMBER = np.uint32(0x7C00 << 13)
 """Exponent of infinity and NaN, where a half's bits lie inside a float's."""
-ALL_ONES = np.uint32(0x7F800000)
+EXPONENT_BITS = np.uint32(0x7F800000)
 REBIAS = np.float32(2.0**112)
 """A float's exponent is biased by 127, a half's by 15."""
 
@@ -32,7 +32,7 @@ def _widen(halves: NDArray[np.uint16], rows: NDArray[np.int64], out: NDArray[np.
         for c in range(halves.shape[1]):
             magnitude = (np.uint32(half[c]) & MAGNITUDE) << np.uint32(13)
             if magnitude >= NO_NUMBER:
-                magnitude |= ALL_ONES
+                magnitude |= EXPONENT_BITS
             bits[c] = magnitude | ((np.uint32(half[c]) & SIGN) << np.uint32(16))
         value = bits.view(np.float32)
         for c in range(halves.shape[1]):

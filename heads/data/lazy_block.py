@@ -18,7 +18,7 @@ from heads.data import feature_file
 
 IN_MEMORY = 2**29
 """Bytes of embeddings that are read once and kept all the same, for a family that could do without."""
-MOST_BETWEEN = 64
+MAX_GAP = 64
 """Rows that are read for nothing, rather than beginning another reading behind them."""
 
 
@@ -32,7 +32,7 @@ class LazyBlock:
     at: NDArray[np.int64]
     """[rows]: which row of its file each is; -1: none, its values are 0."""
     width: int
-    seen: dict[Path, tuple[int, ...]]
+    file_states: dict[Path, tuple[int, ...]]
     """Of each file, what tells that it is replaced or written to (`_seen`): rows are not compared with hashes."""
     dtype: ClassVar[np.dtype[np.float16]] = np.dtype(np.float16)
 
@@ -51,7 +51,7 @@ class LazyBlock:
         file = np.searchsorted(self.ends, index, side="right") - 1
         at = self.at[index]
         there = np.flatnonzero(at >= 0)
-        apart = (np.diff(file[there]) != 0) | (np.diff(at[there]) < 1) | (np.diff(at[there]) > MOST_BETWEEN)
+        apart = (np.diff(file[there]) != 0) | (np.diff(at[there]) < 1) | (np.diff(at[there]) > MAX_GAP)
         for run in np.split(there, np.flatnonzero(apart) + 1) if len(there) else []:
             out[run] = self._read(self.files[file[run[0]]], at[run])
         return out
@@ -62,7 +62,7 @@ class LazyBlock:
 
         first = int(rows[0])
         try:
-            if _seen(path) != self.seen[path]:
+            if _seen(path) != self.file_states[path]:
                 raise OSError("it is another file than before")
             with safe_open(path, framework="numpy") as handle:
                 result = handle.get_slice("embedding")[first : int(rows[-1]) + 1]

@@ -35,7 +35,7 @@ class People:
     """Video -> person, where columns are relative to one (heads.data.relative)."""
 
 
-NOBODY = People()
+NO_PEOPLE = People()
 
 
 def read(corpus: Corpus, videos: Collection[str]) -> dict[str, str] | None:

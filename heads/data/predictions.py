@@ -127,16 +127,16 @@ def _columns(path: Path, task: Task) -> tuple[NDArray[np.object_], NDArray[np.in
     return tables.strings(path, table["video"]), check_frames(path, tables.as_numbers(table["frame"])), scores
 
 
-def check_frames(path: Path, frames: NDArray[np.generic], first: int = 1, what: str = "row") -> NDArray[np.int64]:
+def check_frames(path: Path, frames: NDArray[np.generic], first: int = 1, unit: str = "row") -> NDArray[np.int64]:
     """Frame numbers [N] as whole numbers: programs that know of missing values write 1.0 for 1.
 
-    Raises InputError that names the first one that is none; the first of them is on `what` number `first`.
+    Raises InputError that names the first one that is none; the first of them is on `unit` number `first`.
     """
     if frames.dtype.kind == "f":
         bad = np.flatnonzero(~(np.abs(frames) < 2**62) | (frames != np.floor(frames)))
         if len(bad):
             wrong = f"frame is {frames[bad[0]]:g}, expected a whole number from 1"
-            raise InputError(f"{path}: {what} {first + bad[0]}: {wrong}")
+            raise InputError(f"{path}: {unit} {first + bad[0]}: {wrong}")
     return frames.astype(np.int64)
 
 

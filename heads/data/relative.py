@@ -80,7 +80,7 @@ class RelativeColumns:
     """All rows of some videos, with all kinds."""
     among: NDArray[np.bool_] | None = None
     """Which rows of a recording others are relative to; None: all."""
-    kept: dict[tuple[str, ...], dict[tuple[str, str], Baseline]] = field(default_factory=dict)
+    baselines: dict[tuple[str, ...], dict[tuple[str, str], Baseline]] = field(default_factory=dict)
 
     def add(self, rows: Rows) -> Rows:
         """One video's rows (all of its frames) with relative blocks in place of, or behind, their own."""
@@ -109,11 +109,11 @@ class RelativeColumns:
 
     def _of_person(self, videos: tuple[str, ...]) -> dict[tuple[str, str], Baseline]:
         """The baselines of a person's columns, by network and kind."""
-        if videos not in self.kept:
+        if videos not in self.baselines:
             rows = self.read(videos)
             wanted = [block for block in rows.blocks if self.settings.by(block.kind) == "person"]
-            self.kept[videos] = {(block.network, block.kind): self._baseline(rows, block) for block in wanted}
-        return self.kept[videos]
+            self.baselines[videos] = {(block.network, block.kind): self._baseline(rows, block) for block in wanted}
+        return self.baselines[videos]
 
     def _baseline(self, rows: Rows, block: Block) -> Baseline:
         """Of the rows that have the network. Without any: 0 and 1."""

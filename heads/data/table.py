@@ -155,7 +155,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledRows:
     """Rows whose truth is known: au uint8 [N, 12], expr int8 [N], va float32 [N, 2] (see heads.abaw.tasks)."""
 
     rows: Rows
@@ -164,14 +164,14 @@ class Labelled:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, index: NDArray[np.generic]) -> Labelled:
+    def take(self, index: NDArray[np.generic]) -> LabelledRows:
         """The rows at `index` (numbers or mask) with their truth."""
-        return Labelled(self.rows.take(index), self.truth[index])
+        return LabelledRows(self.rows.take(index), self.truth[index])
 
 
-def space_evenly(rows: int, most: int) -> NDArray[np.int64]:
-    """Numbers of `most` of so many rows, evenly spaced, rising; all where there are no more."""
-    return np.arange(rows) if rows <= most else np.arange(most) * rows // most
+def space_evenly(rows: int, limit: int) -> NDArray[np.int64]:
+    """Numbers of `limit` of so many rows, evenly spaced, rising; all where there are no more."""
+    return np.arange(rows) if rows <= limit else np.arange(limit) * rows // limit
 
 
 def read_ahead(read: Callable[[int], T], starts: range) -> Iterator[T]:
@@ -273,7 +273,7 @@ def _video(
         kinds = (*source.kinds, *(source.beside if beside else ()))
         if source.optional:
             own = common
-            path, result, there = feature_file.read_filled(work, source.network, video, kinds, common)
+            path, result, there = feature_file.read_filled_rows(work, source.network, video, kinds, common)
         else:
             own, result = feature_file.read(path, kinds, source.network)
         at = slice(None) if len(own) == len(common) else np.searchsorted(own, common)
@@ -324,7 +324,7 @@ def truth(
     return values, valid
 
 
-def label_rows(rows: Rows, annotations: Mapping[str, Annotation], task: Task) -> Labelled:
+def label_rows(rows: Rows, annotations: Mapping[str, Annotation], task: Task) -> LabelledRows:
     """The rows that are annotated, with their truth."""
     values, valid = truth(rows, annotations, task)
-    return Labelled(rows.take(np.flatnonzero(valid)), values[valid])
+    return LabelledRows(rows.take(np.flatnonzero(valid)), values[valid])

@@ -62,7 +62,7 @@ class TemporalColumns:
 
     tables: tuple[Temporal, ...] = ()
     components: tuple[Components, ...] = ()
-    where: str = ""
+    source: str = ""
     """Begins what is said of them: the file that they were read from."""
 
     def add(self, rows: Rows) -> Rows:
@@ -117,7 +117,7 @@ class TemporalColumns:
 
     def _misfit(self, what: str) -> Exception:
         """What to raise for columns that rows do not have: bad input where they were read from a file."""
-        return InputError(f"{self.where}: {what}; make the head anew") if self.where else ValueError(what)
+        return InputError(f"{self.source}: {what}; make the head anew") if self.source else ValueError(what)
 
     def save(self, folder: Path) -> None:
         """Write temporal.json and, where components were learnt, temporal.safetensors into a folder."""

@@ -7,5 +7,5 @@ sequence/: The sequence and fusion families: encoders over consecutive frames, i
 tabm/: The tabm family: TabM, 32 networks that share nearly all weights, in torch.
 booster_text.py: A LightGBM booster's text, checked before the library parses it.
 lightgbm_head.py: The lightgbm family: one booster per output (expr: one multiclass booster).
-pretrained.py: The pretrained family: what the networks say of themselves, without training.
+pretrained_head.py: The pretrained family: what the networks say of themselves, without training.
 """

@@ -28,9 +28,9 @@ def booster(text: str) -> Any:
     return lightgbm.Booster(model_str=SIZES.sub("", text, count=1))
 
 
-def check(text: str, where: object, columns: int | None = None) -> None:
-    """Raise InputError, that begins with `where`, unless these are whole trees of numbers, of at most so many `columns`
-    (None: as many as it says). Categories and linear leaves, which no head here learns, are none.
+def check(text: str, source: object, columns: int | None = None) -> None:
+    """Raise InputError, that begins with `source`, unless these are whole trees of numbers, of at most so many
+    `columns` (None: as many as it says). Categories and linear leaves, which no head here learns, are none.
     """
     head, *trees = text.split("\nTree=")
     number = -1
@@ -48,7 +48,7 @@ def check(text: str, where: object, columns: int | None = None) -> None:
             _check_tree(read_facts(tree.partition("\n\n")[0]), widest)
     except (KeyError, ValueError, OverflowError) as error:
         what = f"tree {number}" if number >= 0 else "its head"
-        raise InputError(f"{where}: no booster of ours: {what}: {error}; make the head anew") from None
+        raise InputError(f"{source}: no booster of ours: {what}: {error}; make the head anew") from None
 
 
 def _check_tree(facts: dict[str, str], widest: int) -> None:

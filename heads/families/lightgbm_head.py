@@ -20,7 +20,7 @@ from heads.base.linear import Linear, fit_linear
 from heads.base.spare import hide
 from heads.base.threads import threads
 from heads.data.arrays import read_npz, write_npz
-from heads.data.table import CHUNK, Labelled, Rows
+from heads.data.table import CHUNK, LabelledRows, Rows
 from heads.families import booster_text
 
 FEWEST = 2
@@ -31,13 +31,13 @@ SAMPLE = 100_000
 """Rows from which the bins are made; of many columns, they are most of the memory."""
 
 
-UNUSED = ("matplotlib", "pandas", "sklearn")
+UNUSED_MODULES = ("matplotlib", "pandas", "sklearn")
 """LightGBM imports them where they are installed, for interfaces that no head uses: four times as long."""
 
 
 def load() -> None:
-    """Import LightGBM as if UNUSED were not installed: for processes that do nothing but train."""
-    with hide(UNUSED):
+    """Import LightGBM as if UNUSED_MODULES were not installed: for processes that do nothing but train."""
+    with hide(UNUSED_MODULES):
         import lightgbm  # noqa: F401
 
 
@@ -77,16 +77,18 @@ class LightGbm(Head):
     imports = ("heads.families.lightgbm_head:load",)
     settings: LightGbmSettings
 
-    def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
+    def fit(
+        self, train: LabelledRows, dev: LabelledRows, seed: int, on_progress: OnProgress = _quiet
+    ) -> dict[str, Any]:
         """See Head.fit. The loss on dev rows (weighted as in training; va: squared error) stops the boosting."""
         self.trees: dict[str, int] = {}
         return self._fit(train, dev, seed, on_progress)
 
-    def refit(self, rows: Labelled, seed: int, on_progress: OnProgress = _quiet) -> None:
+    def refit(self, rows: LabelledRows, seed: int, on_progress: OnProgress = _quiet) -> None:
         """See Head.refit: as many trees again."""
         self._fit(rows, rows.take(np.empty(0, np.int64)), seed, on_progress)
 
-    def _fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress) -> dict[str, Any]:
+    def _fit(self, train: LabelledRows, dev: LabelledRows, seed: int, on_progress: OnProgress) -> dict[str, Any]:
         """Boost every output; the number of trees is that of `self.trees`, else the dev rows' choice."""
         import lightgbm
 
@@ -122,12 +124,12 @@ class LightGbm(Head):
         self.trees = {name: count for name, count in trees.items() if count is not None}
         return {"trees": trees, "constant_outputs": [name for name, count in trees.items() if count is None]}
 
-    def _left(self, data: Labelled) -> Labelled:
+    def _left(self, data: LabelledRows) -> LabelledRows:
         """The rows with what is left to learn of their truth: all of it, or the residuals of the linear regression."""
         if self.linear is None or not len(data):
             return data
         known = np.concatenate([self.linear.of(chunk) for chunk in data.rows.chunks()])
-        return Labelled(data.rows, (data.truth - known).astype(np.float32))
+        return LabelledRows(data.rows, (data.truth - known).astype(np.float32))
 
     def _read_constant(self, value: object) -> float:
         """The value of an output without a booster. Raises ValueError for what is none: of expr, a class's number."""

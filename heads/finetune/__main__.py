@@ -56,7 +56,7 @@ def main(
     from extract.learning import start as starts
     from heads.finetune import corpus
 
-    config = names.add_learnt(config, work, [network])
+    config = names.add_learnt_networks(config, work, [network])
     begin = starts.find(network, config)  # rendering must not end at a typo
     config = extract_run.prepare_corpus(config, work)
     whole, *parts = corpus.read(config, facts, recipe, seed, folds)

@@ -54,7 +54,9 @@ def memory(work: Path, networks: Iterable[str]) -> int:
 
 
 def main(told: dict[str, Any], say: Any) -> None:
-    """Make a head, unless another process has. Raises as `train.main`, and Failed where features are not seen here."""
+    """Make a head, unless another process has. Raises as `train.main`, and WorkError where features are not seen
+    here.
+    """
     job = Job.from_json(told)
     with run_folder.hold_folder(job.folder):
         if run_folder.is_done(job.folder, job.mark):
@@ -63,7 +65,7 @@ def main(told: dict[str, Any], say: Any) -> None:
         wait_until(  # one that is not seen yet would be taken for no face
             lambda: marks == {n: [feature_file.mark(job.work, n, part) for part in parts] for n in marks},
             job.work / "features",
-            feature_file.SEEN,
+            feature_file.WAIT_REASON,
         )
         run_folder.begin(job.folder)
         job.write(job.folder / "job.json")

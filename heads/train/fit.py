@@ -23,9 +23,9 @@ from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, family, share_progress
 from heads.data import relative, splits, table, temporal
-from heads.data.people import NOBODY, People
+from heads.data.people import NO_PEOPLE, People
 from heads.data.predictions import Predictions
-from heads.data.table import Labelled, Rows, Source
+from heads.data.table import LabelledRows, Rows, Source
 from heads.data.temporal import TemporalColumns
 from heads.train.model import Model
 
@@ -33,24 +33,24 @@ MOST_FOR_COMPONENTS = 200_000
 """Principal components are learnt from every n-th labelled frame, so that at most this many rows are read for them."""
 
 
-class NothingToLearn(InputError):
+class NoTrainingRows(InputError):
     """No annotated frame has the features that a head needs."""
 
 
 @dataclass(frozen=True)
 class TrainDevSplit:
     """The labelled rows of train, cut by video. `dev` has every row, to choose and score by; of its videos, too, only
-    every `stride`-th is learnt from (`thin_dev`); `both` is train and thin_dev.
+    every `stride`-th is learnt from (`thin_dev`); `train_and_dev` is train and thin_dev.
     """
 
-    train: Labelled
-    dev: Labelled
-    thin_dev: Labelled
-    both: Labelled
+    train: LabelledRows
+    dev: LabelledRows
+    thin_dev: LabelledRows
+    train_and_dev: LabelledRows
 
 
 def cut_rows(
-    labelled: Labelled, task: Task, seed: int, stride: int, dev: bool = True
+    labelled: LabelledRows, task: Task, seed: int, stride: int, dev: bool = True
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row numbers of train and of dev, by video, or by `rows.group`; of a train video every `stride`-th labelled frame.
 
@@ -65,12 +65,12 @@ def cut_rows(
     return np.flatnonzero(~held[video] & _every(video, stride)), np.flatnonzero(held[video])
 
 
-def split_train_dev(labelled: Labelled, task: Task, seed: int, stride: int) -> TrainDevSplit:
+def split_train_dev(labelled: LabelledRows, task: Task, seed: int, stride: int) -> TrainDevSplit:
     """Labelled rows cut into train and dev (views; see `cut_rows`)."""
     return _slices(labelled, *cut_rows(labelled, task, seed, stride), stride)
 
 
-def _slices(labelled: Labelled, train: NDArray[np.int64], dev: NDArray[np.int64], stride: int) -> TrainDevSplit:
+def _slices(labelled: LabelledRows, train: NDArray[np.int64], dev: NDArray[np.int64], stride: int) -> TrainDevSplit:
     thin = dev[_every(labelled.rows.video[dev], stride)]
     both = np.sort(np.concatenate([train, thin]))
     return TrainDevSplit(*(labelled.take(rows) for rows in (train, dev, thin, both)))
@@ -90,22 +90,22 @@ class TrainData:
     settings: HeadSettings
     task: Task
     seed: int
-    labelled: Labelled
+    labelled_rows: LabelledRows
     """Annotated frames with features: all of them, or with `thin` those of `part`."""
     part: TrainDevSplit
     """Its train and dev slices for `seed`: views."""
     temporal: TemporalColumns
     """What makes the temporal columns of other videos: `temporal.add(rows)`."""
-    people: People = NOBODY
+    people: People = NO_PEOPLE
 
     def restrict_to(self, videos: NDArray[np.bool_]) -> TrainData:
         """For a fold: the same labelled rows, with `temporal` learnt from the videos in the mask [videos] alone.
 
         `part` is cut from these videos. Columns that nothing is learnt for, and the features, are shared.
         """
-        inside = self.labelled.take(np.flatnonzero(videos[self.labelled.rows.video]))
+        inside = self.labelled_rows.take(np.flatnonzero(videos[self.labelled_rows.rows.video]))
         _check_sources(inside, self.sources)
-        labelled, columns = self.labelled, self.temporal
+        labelled, columns = self.labelled_rows, self.temporal
         if columns.components:
             columns = _learn_columns(self.work, self.sources, self.settings, inside.rows, self.people)
             wanted = {table.kind for table in columns.tables}
@@ -121,7 +121,7 @@ class TrainData:
             labelled = replace(labelled, rows=replace(labelled.rows, blocks=(*plain, *made)))
             inside = labelled.take(np.flatnonzero(videos[labelled.rows.video]))
         part = split_train_dev(inside, self.task, self.seed, self.settings.stride)
-        return replace(self, labelled=labelled, part=part, temporal=columns)
+        return replace(self, labelled_rows=labelled, part=part, temporal=columns)
 
 
 def prepare_train(
@@ -133,7 +133,7 @@ def prepare_train(
     seed: int = 0,
     thin: bool = False,
     dev: bool = True,
-    people: People = NOBODY,
+    people: People = NO_PEOPLE,
 ) -> TrainData:
     """Read the annotated frames of these videos with all columns that `settings` ask for, and cut them, by groups of
     `people` where they are known.
@@ -155,7 +155,7 @@ def prepare_train(
     extend = relative.extender(settings.relative, columns, work, sources, annotations, people.persons)
     on_disk = family(settings.family).streams
     rows = table.load(work, sources, annotations, extend, by_video(known.rows), on_disk)
-    labelled = Labelled(_grouped(rows, people), known.truth)
+    labelled = LabelledRows(_grouped(rows, people), known.truth)
     part = _slices(labelled, train, held, settings.stride)
     return TrainData(work, sources, settings, task, seed, labelled, part, columns, people)
 
@@ -165,10 +165,10 @@ def _grouped(rows: Rows, people: People) -> Rows:
     return rows if people.groups is None else replace(rows, group=splits.groups(rows.videos, people.groups))
 
 
-def _check_sources(known: Labelled, sources: tuple[Source, ...]) -> None:
+def _check_sources(known: LabelledRows, sources: tuple[Source, ...]) -> None:
     if not len(known):
         networks = ", ".join(source.network for source in sources)
-        raise NothingToLearn(f"none of its annotated frames has features of {networks}")
+        raise NoTrainingRows(f"none of its annotated frames has features of {networks}")
 
 
 def by_video(rows: Rows) -> table.Frames:
@@ -214,7 +214,7 @@ def fit(
     scored = len(part.dev) > 0 and not head.learns_dev
     score = official_score(head.task, part.dev.truth, head.predict(part.dev.rows)) if scored else None
     if again:
-        head.refit(part.both, seed, share_progress(on_progress, until, 1 - until, "again, "))
+        head.refit(part.train_and_dev, seed, share_progress(on_progress, until, 1 - until, "again, "))
     return as_model(prepared, head), facts, score
 
 
@@ -225,7 +225,7 @@ def create_head(prepared: TrainData) -> Head:
 
 def as_model(prepared: TrainData, head: Head) -> Model:
     """A head that was fitted on prepared rows, as a model."""
-    return Model(head, prepared.sources, prepared.temporal, tuple(prepared.labelled.rows.columns))
+    return Model(head, prepared.sources, prepared.temporal, tuple(prepared.labelled_rows.rows.columns))
 
 
 def official_score(task: Task, truth: NDArray[np.generic], scores: NDArray[np.float32]) -> float | None:

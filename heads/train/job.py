@@ -30,7 +30,7 @@ from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task, find
 from heads.base.head import FAMILIES, HeadSettings, OnProgress, family, share_progress
 from heads.data import predictions, table
-from heads.data.people import NOBODY, People
+from heads.data.people import NO_PEOPLE, People
 from heads.train import fit, out_of_fold
 from heads.train import provenance as head_inputs
 from heads.train.model import DamagedModel, Model
@@ -53,7 +53,7 @@ class Job:
     """Fingerprint of what decides the model: not of the test list."""
     inputs: head_inputs.Hashes = field(default_factory=head_inputs.Hashes)
     """Of annotations, test list and features, as heads.run saw them; none: nothing is compared."""
-    people: People = NOBODY
+    people: People = NO_PEOPLE
     """Groups of all videos that are learnt from, persons of all videos."""
 
     @property
@@ -99,7 +99,7 @@ def head_folder(work: Path, task: str, name: str) -> Path:
     return work / "heads" / task / name
 
 
-MODEL, BOTH = "model", "model_trainval"
+MODEL, MODEL_TRAINVAL = "model", "model_trainval"
 
 
 def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
@@ -113,12 +113,12 @@ def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
     if not run_folder.is_done(job.folder / MODEL, job.learning):
         try:
             _learn(job, task, on_progress)
-        except fit.NothingToLearn as error:
+        except fit.NoTrainingRows as error:
             raise InputError(f"{job.paths.train}: {error}") from error
     began = time.monotonic()  # what learning took is in learnt.json
     report = json.loads((job.folder / MODEL / "learnt.json").read_text(encoding="utf-8"))
     results = [path.name for path in sorted(job.folder.glob("*.parquet")) if not path.name.startswith("test")]
-    for folder, name in ((MODEL, "test.parquet"), (BOTH, "test_trainval.parquet")):
+    for folder, name in ((MODEL, "test.parquet"), (MODEL_TRAINVAL, "test_trainval.parquet")):
         (job.folder / name).unlink(missing_ok=True)  # a test list that is no more
         if job.paths.test is not None and (job.folder / folder).exists():
             on_progress(0.95, "predicts test")
@@ -156,7 +156,7 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
     so that nothing of two makings lies side by side.
     """
     began = time.monotonic()
-    for name in (MODEL, BOTH):
+    for name in (MODEL, MODEL_TRAINVAL):
         shutil.rmtree(job.folder / name, ignore_errors=True)
     for path in job.folder.glob("*.parquet"):
         path.unlink()
@@ -181,7 +181,7 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
     report["seconds"] = round(time.monotonic() - began, 2)
     _check_inputs(job, task, test=False)
     run_folder.write_json(job.folder / MODEL / "learnt.json", report)
-    parts = (*job.folder.glob("*.parquet"), *(job.folder / MODEL).rglob("*"), *(job.folder / BOTH).rglob("*"))
+    parts = (*job.folder.glob("*.parquet"), *(job.folder / MODEL).rglob("*"), *(job.folder / MODEL_TRAINVAL).rglob("*"))
     results = [os.path.relpath(path, job.folder / MODEL) for path in sorted(parts) if path.is_file()]
     run_folder.finish(job.folder / MODEL, job.learning, _provenance(job), results)
     shutil.rmtree(job.folder / out_of_fold.FOLDS, ignore_errors=True)
@@ -243,6 +243,6 @@ def _both(job: Job, model: Model, annotations: dict[str, Annotation], on_progres
         head.fit(part.train, part.dev, job.seed, on_progress)
     else:
         head.refit(part.train, job.seed, on_progress)
-    (job.folder / BOTH).mkdir()
-    fit.as_model(prepared, head).save(job.folder / BOTH)
+    (job.folder / MODEL_TRAINVAL).mkdir()
+    fit.as_model(prepared, head).save(job.folder / MODEL_TRAINVAL)
     return {"rows": len(part.train), "videos": len(np.unique(part.train.rows.video))}

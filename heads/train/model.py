@@ -43,7 +43,7 @@ class Model:
     sources: tuple[Source, ...]
     temporal: TemporalColumns
     columns: tuple[str, ...]
-    where: str = ""
+    source: str = ""
     """Begins what is said of it: the folder that it was read from."""
 
     def rows(
@@ -68,9 +68,9 @@ class Model:
         scores = self.head.predict(rows)
         if not np.isfinite(scores).all():
             what = f"a head of family {self.head.settings.family} predicted scores that are not finite"
-            if not self.where:
+            if not self.source:
                 raise RuntimeError(what)
-            raise InputError(f"{self.where}{what}; its files are damaged: make it anew")
+            raise InputError(f"{self.source}{what}; its files are damaged: make it anew")
         return scores
 
     def _differs(self, result: tuple[str, ...]) -> str:
@@ -83,7 +83,7 @@ class Model:
             if names
         )
         return (
-            f"{self.where}this head learnt from {len(self.columns)} columns, these rows have {len(result)}: "
+            f"{self.source}this head learnt from {len(self.columns)} columns, these rows have {len(result)}: "
             f"{what or 'they are in another order'}; give it the features of {_networks(self.columns)}"
         )
 
@@ -158,7 +158,7 @@ def _read(folder: Path) -> Model:
 
 def _check(folder: Path) -> None:
     """Raise Damaged where a file of a finished model is not what it was."""
-    if (folder / run_folder.DONE).exists() and (file := run_folder.damage(folder, beside=False)) is not None:
+    if (folder / run_folder.DONE_FILE).exists() and (file := run_folder.damage(folder, beside=False)) is not None:
         raise DamagedModel(f"{file}: {'gone' if not file.exists() else 'not what it was'} since the model was made")
 
 

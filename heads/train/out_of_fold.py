@@ -19,7 +19,7 @@ from heads.abaw.annotations import Annotation
 from heads.base.head import OnProgress, share_progress
 from heads.data import predictions, splits
 from heads.train import fit
-from heads.train.fit import NothingToLearn, TrainData
+from heads.train.fit import NoTrainingRows, TrainData
 
 OOF = "oof.parquet"
 FOLDS = "folds"
@@ -34,11 +34,11 @@ def predict(
     of their own. Folds that were finished under the same `mark` are not made again. Raises NothingToLearn where fewer
     than two recordings (or people, where they are known) have annotated frames with features.
     """
-    known = {video: annotations[video] for video in fit.by_video(prepared.labelled.rows)}
+    known = {video: annotations[video] for video in fit.by_video(prepared.labelled_rows.rows)}
     people = splits.name_groups(annotations, prepared.people.groups)
     held = splits.fold_numbers(known, prepared.task, prepared.settings.folds, prepared.seed, people)
     if len(held) < 2:
-        raise NothingToLearn(
+        raise NoTrainingRows(
             f"folds = {prepared.settings.folds} needs two or more videos with annotated frames that have features of "
             f"{', '.join(source.network for source in prepared.sources)}; there is {len(held)} (two sides of one "
             f"recording are one{', and so are all videos of a person' if people is not None else ''})"
@@ -67,7 +67,7 @@ def _fold(
 ) -> None:
     """Learn from the other videos, predict these, and finish the fold's folder."""
     run_folder.begin(folder)
-    rest = np.array([video not in videos for video in prepared.labelled.rows.videos])
+    rest = np.array([video not in videos for video in prepared.labelled_rows.rows.videos])
     part = prepared.restrict_to(rest)
     model, facts, dev_score = fit.fit(part, part.part, part.seed, tell)
     result = model.predict_videos(part.work, videos, people=part.people.persons)
@@ -75,4 +75,4 @@ def _fold(
     score, _, frames = fit.score_predictions(result, known, part.task)
     report = {"videos": sorted(videos), "frames": frames, "score": score, "dev_score": dev_score, **facts}
     run_folder.write_json(folder / "report.json", report)
-    run_folder.finish(folder, mark, {"learnt_from": len(part.part.both)}, [OOF, "report.json"])
+    run_folder.finish(folder, mark, {"learnt_from": len(part.part.train_and_dev)}, [OOF, "report.json"])

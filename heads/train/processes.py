@@ -11,7 +11,7 @@ from extract.jobs import session
 from extract.jobs.job import Needs
 from extract.jobs.local import TAIL, LocalMachine, read_log
 from extract.runtime import run_folder
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 from extract.runtime.progress import progress
 from heads.base import threads
 from heads.base.head import FAMILIES, family
@@ -23,7 +23,7 @@ AT_ONCE = min(2, CORES)
 """Jobs side by side; they share the cores (heads.base.threads). No head's result depends on how many it gets."""
 
 
-def run_all(jobs: list[Job], what: str) -> None:
+def run_jobs(jobs: list[Job], title: str) -> None:
     """Run all jobs. After a failure none is started any more, those that run are let finish, and then it is raised.
     On a cluster (extract.jobs.cluster) they run there, and after a failure the others go on.
 
@@ -53,16 +53,16 @@ def run_all(jobs: list[Job], what: str) -> None:
             return
         advance(sent.name, 100, "done")
 
-    with progress(what, total=100 * len(jobs), unit="heads", parts=100) as bar:
+    with progress(title, total=100 * len(jobs), unit="heads", parts=100) as bar:
         if cluster is not None:
-            cluster.run(what, [cluster_job.send(cluster, name, job) for name, job in ours.items()], hear, end)
+            cluster.run(title, [cluster_job.send(cluster, name, job) for name, job in ours.items()], hear, end)
         else:
             cores = CORES // min(AT_ONCE, len(jobs))
             imports = _shared_imports(jobs)
             # What learns from more networks takes longer: at the end it would have the machine to itself.
             longest = sorted(ours, key=lambda name: -len(ours[name].sources))
             sent = (_send(name, ours[name], cores, imports) for name in longest if not failures)
-            LocalMachine(AT_ONCE).run(what, sent, hear, end)
+            LocalMachine(AT_ONCE).run(title, sent, hear, end)
     if failures:
         raise next((error for error in failures if isinstance(error, InputError)), failures[0])
 
@@ -98,5 +98,5 @@ def _failure(job: Job, code: int) -> Exception | None:
         if code < 0
         else f"ended with exit code {code}"
     )
-    kind = Failed if code < 0 else RuntimeError
+    kind = WorkError if code < 0 else RuntimeError
     return kind(f"head {job.name} {why}; the end of its log {log}:\n{end}")

@@ -38,7 +38,7 @@ def list_videos(paths: TaskPaths, task: Task, test: bool = True) -> list[set[str
     return [*parts, listed] if test else parts
 
 
-def read(config: Config, task: Task) -> tuple[corpus_checks.Annotations, corpus_checks.Listed, Hashes]:
+def read(config: Config, task: Task) -> tuple[corpus_checks.Annotations, corpus_checks.ListedFrames, Hashes]:
     """Annotations and listed frames (heads.corpus_checks.read), and the hashes of just what was read."""
     paths: TaskPaths = config.corpus.task(task.place)
     while True:

@@ -61,7 +61,7 @@ def command(
     heartbeat: Annotated[
         int, typer.Option(help="Seconds; a process silent for four of them is taken for dead.", min=1)
     ] = HEARTBEAT,
-    where: session.Where = cluster.LOCAL,
+    place: session.ClusterOption = cluster.LOCAL,
     as_json: cli.AsJson = False,
 ) -> None:
     """Search the settings of a head. Killed at any moment, the same command goes on where it was."""
@@ -76,7 +76,7 @@ def command(
             task, trials, head, space, network, folds, seed, prune, workers, storage, study, timeout, heartbeat
         )
         folder = work or Path("runs") / settings.corpus.name
-        with session.use_cluster(where, settings.cluster, folder):
+        with session.use_cluster(place, settings.cluster, folder):
             result = main(settings, search, folder)
         if as_json:
             print(json.dumps(_as_json(result, search), indent=2, allow_nan=False))
@@ -89,7 +89,7 @@ def _as_json(result: SearchResult, search: SearchRequest) -> dict[str, Any]:
     best = tune_study.find_best(result.trials)
     return {
         "asked": search.trials,
-        "finished": len(tune_study.list_finished(result.trials)),
+        "finished": len(tune_study.list_finished_trials(result.trials)),
         "best": None if best is None else {"score": best.value, "trial": best.number, "settings": best.params},
         "config": str(result.folder / heads_config.BEST) if best is not None else None,
         "folder": str(result.folder),
@@ -100,7 +100,7 @@ def _print(result: SearchResult, search: SearchRequest) -> None:
     """What was found, and what is left to do."""
     from rich.table import Table
 
-    finished, best = tune_study.list_finished(result.trials), tune_study.find_best(result.trials)
+    finished, best = tune_study.list_finished_trials(result.trials), tune_study.find_best(result.trials)
     pruned = sum(trial.state.name == "PRUNED" for trial in finished)
     out = console()
     if best is not None:

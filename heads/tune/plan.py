@@ -18,20 +18,20 @@ from heads.base.head import family
 from heads.config import Config
 from heads.tune.worker import list_sources
 
-FIXED = ("family", "networks")
+FIXED_KEYS = ("family", "networks")
 """Keys that make another head, not another setting of it."""
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """One search: the head's name and its TOML with leaves; `where` is the file to blame for the leaves."""
+    """One search: the head's name and its TOML with leaves; `source` is the file to blame for the leaves."""
 
     name: str
     raw: dict[str, Any]
     base: dict[str, Any]
     """The same without the search space laid over it."""
     space: tuple[search_space.Leaf, ...]
-    where: str
+    source: str
     network: str | None
 
 
@@ -63,7 +63,7 @@ def make(config: Config, task: str, head: str | None, space: Path | None, networ
     if not leaves:
         raise InputError(f'{where}: nothing to search: no setting is ["tune", kind, low, high]')
     for leaf in leaves:
-        if leaf.key.split(".")[0] in FIXED:
+        if leaf.key.split(".")[0] in FIXED_KEYS:
             raise InputError(f"{where}: key {leaf.key!r} cannot be searched; make one search for each")
     return SearchPlan(name, raw, search_space.merge_settings(base, own), leaves, str(where), network or of_name)
 
@@ -120,7 +120,7 @@ def _fits(plan: SearchPlan, network: str, has: dict[str, tuple[str, ...]]) -> bo
     """Whether a network has what the head needs, at the first edge of the space."""
     first = {leaf.key: leaf.param(leaf.edges[0]) for leaf in plan.space}
     raw = search_space.fill(plan.raw, plan.space, first) | {"networks": "each"}
-    settings = extract_config.check(family(str(raw["family"])).Settings, raw, plan.where)
+    settings = extract_config.check(family(str(raw["family"])).Settings, raw, plan.source)
     return bool(heads_config.plan_specs(plan.name, settings, {network: has[network]}))
 
 
@@ -130,7 +130,7 @@ def _check_edges(plan: SearchPlan, name: str, raw: dict[str, Any], kinds: dict[s
     for leaf in plan.space:
         for edge in leaf.edges:
             config = search_space.fill(raw, plan.space, first | {leaf.key: leaf.param(edge)})
-            where = f"{plan.where}: with {leaf.key} = {json.dumps(edge, default=str)}"
+            where = f"{plan.source}: with {leaf.key} = {json.dumps(edge, default=str)}"
             settings = extract_config.check(family(str(config["family"])).Settings, config, where)
             list_sources(name, settings, kinds)
 

@@ -21,11 +21,11 @@ from extract.jobs.cluster import Cluster
 from extract.jobs.job import Needs
 from extract.jobs.local import TAIL, LocalMachine, read_log
 from extract.runtime import run_folder
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 from extract.runtime.progress import Progress, progress
 from heads.base import threads
 from heads.train.cluster_job import memory
-from heads.tune.study import Study, find_best, list_finished
+from heads.tune.study import Study, find_best, list_finished_trials
 from heads.tune.worker import Job
 
 if TYPE_CHECKING:
@@ -58,10 +58,11 @@ class WorkerPool:
         """Work until enough trials are finished or the time is over.
 
         However it ends, no process is left and their unfinished trials are free to be retried; where a cluster's worker
-        is lost, its heart beats no more, and another process retries its trial. Raises InputError for bad input, Failed
-        where processes keep dying or trials keep failing, RuntimeError for a bug in a process, and as `Cluster.run`.
+        is lost, its heart beats no more, and another process retries its trial. Raises InputError for bad input,
+        WorkError where processes keep dying or trials keep failing, RuntimeError for a bug in a process, and as
+        `Cluster.run`.
         """
-        self._counted = len(list_finished(self.study.trials()))
+        self._counted = len(list_finished_trials(self.study.trials()))
         total = max(0, self.job.trials - self._counted)
         what, at_once = f"tune {self.job.task} {self.job.head}", min(self.workers, total)
         try:
@@ -101,7 +102,7 @@ class WorkerPool:
             self._errors += 1
             print(f"warning: trial {news['trial']} failed: {news['error']}", file=sys.stderr)
             if self._errors >= MOST_ERRORS:
-                raise Failed(
+                raise WorkError(
                     f"{self._errors} trials failed, the last with: {news['error']}; narrow the space to what works; "
                     f"the log is {job.log}"
                 )
@@ -119,7 +120,7 @@ class WorkerPool:
         """Count what is finished, on all machines."""
         trials = self.study.trials()
         self.on_look(trials)
-        finished, best = len(list_finished(trials)), find_best(trials)
+        finished, best = len(list_finished_trials(trials)), find_best(trials)
         note = f"best {best.value:.4f} (trial {best.number})" if best is not None else self._doing
         self._bar.advance(finished - self._counted, note)
         self._counted = finished
@@ -138,7 +139,7 @@ class WorkerPool:
                 job.log.unlink(missing_ok=True)
             return self._follow(job, result)
         text = read_log(job.log)
-        for kind, mark in ((InputError, "error: "), (Failed, "failed: ")):
+        for kind, mark in ((InputError, "error: "), (WorkError, "failed: ")):
             if said := [line for line in text if line.startswith(mark)]:
                 raise kind(said[-1].removeprefix(mark))
         if code >= 0:
@@ -149,7 +150,7 @@ class WorkerPool:
             )
         self._deaths += 1
         if self._deaths >= MOST_DEATHS:
-            raise Failed(
+            raise WorkError(
                 f"{self._deaths} processes of the search were ended by signals one after the other, the last by "
                 f"{-code} (9 is mostly too little memory: fewer --workers, or a head with fewer inputs); the log is "
                 f"{job.log}"

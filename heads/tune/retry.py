@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-RETRY_OF, ATTEMPT, ERROR, FREED = "retry_of", "attempt", "error", "freed"
+RETRY_OF, ATTEMPT, ERROR, STOP_REASON = "retry_of", "attempt", "error", "freed"
 """User attributes of trials: whose parameters it takes again, for which time, its own error, why it was stopped."""
 MOST_ATTEMPTS = 5
 """Parameters whose process died so often (too little memory, mostly) are not tried again."""
@@ -24,7 +24,7 @@ def list_dead(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     return [trial for trial in dead if trial.number not in retried]
 
 
-def list_lost(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+def list_lost_trials(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     """Those that are to be retried: they have not ended their process too often.
 
     Optuna's RetryHeartbeatStaleTrialCallback is not used. It queues the retry after the trial has failed, in another
@@ -33,15 +33,15 @@ def list_lost(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     stopped (FREED) as an attempt, and hears of silent trials alone, not of `release`.
     """
     attempts = ((trial, trial.user_attrs.get(ATTEMPT, 1)) for trial in list_dead(trials))
-    return [trial for trial, number in attempts if FREED in trial.user_attrs or number < MOST_ATTEMPTS]
+    return [trial for trial, number in attempts if STOP_REASON in trial.user_attrs or number < MOST_ATTEMPTS]
 
 
 def describe(lost: FrozenTrial) -> dict[str, int]:
     """User attributes of the trial that takes a lost one's parameters again."""
-    freed = FREED in lost.user_attrs
+    freed = STOP_REASON in lost.user_attrs
     return {RETRY_OF: lost.number, ATTEMPT: lost.user_attrs.get(ATTEMPT, 1) + (not freed)}
 
 
 def count_given_up(trials: list[FrozenTrial]) -> int:
     """How many draws ended their process too often to be retried."""
-    return len(list_dead(trials)) - len(list_lost(trials))
+    return len(list_dead(trials)) - len(list_lost_trials(trials))

@@ -74,7 +74,7 @@ def main(config: Config, search: SearchRequest, work: Path) -> SearchResult:
     """Bring a search to `search.trials` finished trials (or to the end of its time), and write best.toml.
 
     Runs extract first where features are missing. Raises InputError for bad input and for a study of the same name that
-    is another search's; Failed where processes keep dying, trials keep failing or the storage stays away.
+    is another search's; WorkError where processes keep dying, trials keep failing or the storage stays away.
     """
     task = SINGLE_TASKS[search.task]
     plan = tune_plan.make(config, task.name, search.head, search.space, search.network)
@@ -172,7 +172,7 @@ def _keep_best(path: Path, job: Job, plan: SearchPlan, search: SearchRequest, tr
         return
     asked = {"head": search.head, "network": search.network, "space": search.space}
     named = "".join(f" --{option} {value}" for option, value in asked.items() if value is not None)
-    wanted = max(job.trials, len(tune_study.list_finished(trials)))
+    wanted = max(job.trials, len(tune_study.list_finished_trials(trials)))
     score_of = tune_trial.SCORE_OF[SINGLE_TASKS[job.task].labels]
     first = next((t for t in trials if t.state.name == "COMPLETE" and t.params == job.start), None)
     compared = f"; the head as it stands: {first.value:.4f}" if first is not None else ""

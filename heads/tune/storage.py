@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from filelock import FileLock
 
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 from extract.runtime.run_folder import unwritable_error, write_whole
 
 if TYPE_CHECKING:
@@ -53,19 +53,19 @@ def open_sqlite(path: Path, heartbeat: int) -> tuple[RDBStorage, Guard]:
     try:
         return _sqlite(path, heartbeat), partial(FileLock, path.with_suffix(".lock"))
     except Exception as error:  # whatever SQLAlchemy, SQLite and Optuna raise for a file that is no study
-        refuse_if_closed(path, error)
+        refuse_busy_file(path, error)
         raise InputError(
             f"{path}: not a readable study ({_first_line(error)}); move the file away to begin anew"
         ) from error
 
 
 def make_sqlite(path: Path, make: Callable[[Path], None]) -> None:
-    """A study's file, made whole by `make` beside it, or not at all. Raises Failed or InputError for a full disk."""
+    """A study's file, made whole by `make` beside it, or not at all. Raises WorkError or InputError for a full disk."""
     with write_whole(path) as temporary:
         try:
             make(temporary)
         except Exception as error:  # whatever SQLAlchemy, SQLite and Optuna raise
-            refuse_if_closed(path, error)
+            refuse_busy_file(path, error)
             raise
         finally:
             with suppress(OSError):
@@ -77,7 +77,7 @@ def _sqlite(path: Path, heartbeat: int) -> RDBStorage:
     return _storage("sqlite://", heartbeat, creator=partial(sqlite3.connect, path, timeout=SECONDS_FOR_LOCK))
 
 
-CLOSED = {
+ACCESS_HINTS = {
     "SQLITE_BUSY": "another program holds it: close that (a database browser?), or ask who else works here",
     "SQLITE_LOCKED": "another program holds it: close that, or ask who else works here",
     "SQLITE_READONLY": "it may not be written: see its permissions, and those of its folder",
@@ -89,14 +89,14 @@ CLOSED = {
 """What SQLite says of a file that may be whole, but cannot be used now -> what to do."""
 
 
-def refuse_if_closed(path: Path, error: BaseException) -> None:
-    """Raise Failed where a study's file may be whole but cannot be used now: it is not taken for a damaged one."""
+def refuse_busy_file(path: Path, error: BaseException) -> None:
+    """Raise WorkError where a study's file may be whole but cannot be used now: it is not taken for a damaged one."""
     cause: BaseException | None = error
     while cause is not None:
         name = getattr(cause, "sqlite_errorname", None) or ""
-        for code, what in CLOSED.items():
+        for code, what in ACCESS_HINTS.items():
             if name.startswith(code):
-                raise Failed(f"{path}: {what}; nothing was changed, then the same command goes on") from error
+                raise WorkError(f"{path}: {what}; nothing was changed, then the same command goes on") from error
         cause = cause.__cause__ or cause.__context__
 
 
@@ -168,8 +168,8 @@ def close(storage: RDBStorage) -> None:
     storage.engine.dispose()
 
 
-def retry_locked(call: Callable[[], T], seconds: float = SECONDS_FOR_ANSWER) -> T:
-    """What `call` returns, tried again while the storage does not answer. Raises Failed when that lasts too long."""
+def retry_call(call: Callable[[], T], seconds: float = SECONDS_FOR_ANSWER) -> T:
+    """What `call` returns, tried again while the storage does not answer. Raises WorkError when that lasts too long."""
     import sqlalchemy
     from optuna.exceptions import StorageInternalError
 
@@ -179,7 +179,7 @@ def retry_locked(call: Callable[[], T], seconds: float = SECONDS_FOR_ANSWER) -> 
             return call()
         except (sqlalchemy.exc.DBAPIError, StorageInternalError) as error:
             if time.monotonic() > until:
-                raise Failed(f"the study's storage does not answer: {_first_line(error)}") from error
+                raise WorkError(f"the study's storage does not answer: {_first_line(error)}") from error
         time.sleep(pause)
         pause = min(2 * pause, 10.0)
 

@@ -23,7 +23,7 @@ from extract.runtime.run_folder import fingerprint
 from heads.search_space import Leaf
 from heads.tune import retry
 from heads.tune import storage as tune_storage
-from heads.tune.storage import Guard, retry_locked
+from heads.tune.storage import Guard, retry_call
 
 if TYPE_CHECKING:
     import optuna
@@ -50,7 +50,7 @@ class ClaimedTrial:
 
 
 class Study:
-    """One search in a storage. Every method waits for a storage that does not answer, and at last raises Failed."""
+    """One search in a storage. Every method waits for a storage that does not answer, and at last raises WorkError."""
 
     def __init__(self, storage: RDBStorage, guard: Guard, study: int) -> None:
         self.storage, self.guard, self.id = storage, guard, study
@@ -82,10 +82,10 @@ class Study:
                 storage.set_study_user_attr(study, FACTS, facts)
                 return study
 
-        study = retry_locked(find)
+        study = retry_call(find)
         there = storage.get_study_user_attrs(study).get(FACTS)
         if facts is not None and there is None:  # killed between the two
-            retry_locked(lambda: storage.set_study_user_attr(study, FACTS, facts))
+            retry_call(lambda: storage.set_study_user_attr(study, FACTS, facts))
         elif facts is not None and (differ := differences(there, facts)):
             where = "the storage" if url else str(path)
             raise InputError(
@@ -100,13 +100,13 @@ class Study:
 
     def facts(self) -> dict[str, Any]:
         """What decides the study's scores."""
-        results: dict[str, Any] = retry_locked(lambda: self.storage.get_study_user_attrs(self.id)).get(FACTS) or {}
+        results: dict[str, Any] = retry_call(lambda: self.storage.get_study_user_attrs(self.id)).get(FACTS) or {}
         return results
 
     def trials(self) -> list[FrozenTrial]:
         """Every trial, first to last. Raises InputError for a finished one that is not what was written."""
-        frozen_trials: list[FrozenTrial] = retry_locked(lambda: self.storage.get_all_trials(self.id, deepcopy=False))
-        if (bad := find_damaged(list_finished(frozen_trials))) is not None:
+        frozen_trials: list[FrozenTrial] = retry_call(lambda: self.storage.get_all_trials(self.id, deepcopy=False))
+        if (bad := find_damaged_trial(list_finished_trials(frozen_trials))) is not None:
             raise InputError(
                 f"study {self.storage.get_study_name_from_id(self.id)!r}: its trial {bad.number} is not what was "
                 f"written (changed by hand, or by an older version); search under another name with --study"
@@ -129,7 +129,7 @@ class Study:
                     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                     optuna.storages.fail_stale_trials(self._optuna)  # those whose process is silent: see `retry`
                 trials = self.trials()
-                finished = len(list_finished(trials))
+                finished = len(list_finished_trials(trials))
                 running = sum(trial.state is TrialState.RUNNING for trial in trials)
                 if finished + running >= wanted:
                     return "enough" if finished >= wanted else "wait"
@@ -141,7 +141,7 @@ class Study:
                 self.storage.set_trial_state_values(trial._trial_id, TrialState.RUNNING)
             return ClaimedTrial(trial._trial_id, trial.number, dict(trial.params))
 
-        return retry_locked(claim)
+        return retry_call(claim)
 
     def _new(
         self, trials: list[FrozenTrial], space: tuple[Leaf, ...], start: dict[str, Any] | None, seed: int
@@ -149,7 +149,7 @@ class Study:
         """Create a waiting trial: its parameters and what it is about in one transaction."""
         from optuna.trial import TrialState, create_trial
 
-        if lost := retry.list_lost(trials):
+        if lost := retry.list_lost_trials(trials):
             params, about = lost[0].params, retry.describe(lost[0])
         else:
             draws = sum(retry.RETRY_OF not in trial.user_attrs for trial in trials)
@@ -172,14 +172,14 @@ class Study:
         from optuna.exceptions import UpdateFinishedTrialError
 
         with suppress(UpdateFinishedTrialError):  # taken for dead: `finish` will say so
-            retry_locked(lambda: self.storage.set_trial_intermediate_value(trial.id, step, value))
+            retry_call(lambda: self.storage.set_trial_intermediate_value(trial.id, step, value))
 
     def is_hopeless(self, trial: ClaimedTrial) -> bool:
         """Whether it is below the median of the complete trials at the same fold."""
         import optuna
 
         pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS)
-        return retry_locked(lambda: pruner.prune(self._optuna, self.storage.get_trial(trial.id)))
+        return retry_call(lambda: pruner.prune(self._optuna, self.storage.get_trial(trial.id)))
 
     def finish(self, trial: ClaimedTrial, state: TrialState, score: float | None) -> bool:
         """The moment at which a trial counts. False if it was taken for dead before: then it does not."""
@@ -193,9 +193,9 @@ class Study:
             return self.storage.set_trial_state_values(trial.id, state, values)
 
         try:
-            return retry_locked(count)
+            return retry_call(count)
         except UpdateFinishedTrialError:
-            return retry_locked(lambda: self.storage.get_trial(trial.id)).state is state  # perhaps our own lost answer
+            return retry_call(lambda: self.storage.get_trial(trial.id)).state is state  # perhaps our own lost answer
 
     def fail(self, trial: int, about: dict[str, Any]) -> None:
         """Give a trial up, unless it is finished; `about` become user attributes, such as retry.ERROR."""
@@ -208,7 +208,7 @@ class Study:
             self.storage.set_trial_state_values(trial, TrialState.FAIL)
 
         with suppress(UpdateFinishedTrialError):
-            retry_locked(give_up)
+            retry_call(give_up)
 
     def release(self, worker: str | None, freed: bool) -> None:
         """Give up the trials of a worker that is gone (None: of all), so that they are retried at once.
@@ -217,7 +217,7 @@ class Study:
         """
         for trial in self.trials():
             if trial.state.name == "RUNNING" and worker in (None, trial.user_attrs.get(WORKER)):
-                self.fail(trial._trial_id, {retry.FREED: "stopped"} if freed else {})
+                self.fail(trial._trial_id, {retry.STOP_REASON: "stopped"} if freed else {})
 
 
 def draw(trials: list[FrozenTrial], space: tuple[Leaf, ...], seed: int, number: int) -> dict[str, Any]:
@@ -242,12 +242,12 @@ def content_hash(trial: FrozenTrial, state: TrialState, values: Sequence[float] 
     return fingerprint([state.name, values, trial.params, trial.intermediate_values, about])
 
 
-def find_damaged(trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
+def find_damaged_trial(trials: Iterable[FrozenTrial]) -> FrozenTrial | None:
     """The first of these finished trials that is not what was written; None where all are."""
     return next((t for t in trials if t.user_attrs.get(HASH) != content_hash(t, t.state, t.values)), None)
 
 
-def list_finished(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+def list_finished_trials(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     """The trials that count."""
     return [trial for trial in trials if trial.state.name in ("COMPLETE", "PRUNED")]
 
@@ -258,12 +258,12 @@ def find_best(trials: list[FrozenTrial]) -> FrozenTrial | None:
     return max(complete, key=lambda trial: (trial.value, -trial.number)) if complete else None
 
 
-def differences(there: Any, here: Any, key: str = "") -> list[str]:
+def differences(old: Any, new: Any, key: str = "") -> list[str]:
     """What differs between two tables of facts, as `key: X there, Y now`."""
-    if isinstance(there, dict) and isinstance(here, dict):
+    if isinstance(old, dict) and isinstance(new, dict):
         return [
             line
-            for name in [*here, *(name for name in there if name not in here)]
-            for line in differences(there.get(name), here.get(name), f"{key}.{name}" if key else str(name))
+            for name in [*new, *(name for name in old if name not in new)]
+            for line in differences(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
         ]
-    return [] if there == here else [f"{key}: {there!r} there, {here!r} now"]
+    return [] if old == new else [f"{key}: {old!r} there, {new!r} now"]

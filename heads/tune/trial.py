@@ -23,7 +23,7 @@ from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import Task
 from heads.base.head import OnProgress, share_progress
 from heads.data import predictions, splits, temporal
-from heads.data.table import Labelled
+from heads.data.table import LabelledRows
 from heads.train import fit
 from heads.train.fit import TrainData
 
@@ -34,9 +34,9 @@ SCORE_OF = {
 }
 """By kind of labels."""
 
-MOST_KEPT = 2**31
+MAX_CACHE_BYTES = 2**31
 """Bytes of temporal columns that may be kept between trials; what goes beyond is made again by every trial."""
-Kept = dict[int, tuple[Labelled, temporal.TemporalColumns]]
+FoldCache = dict[int, tuple[LabelledRows, temporal.TemporalColumns]]
 """Rows by the number of the fold that their temporal columns have not seen."""
 
 
@@ -85,24 +85,24 @@ def score(task: Task, truth: NDArray[np.generic], scores: NDArray[np.float32]) -
 class Trial:
     """One config on its way through the folds: what is predicted so far, and what it is worth."""
 
-    prepared: TrainData
-    kept: Kept = field(default_factory=dict)
+    data: TrainData
+    cache: FoldCache = field(default_factory=dict)
     """What earlier trials on the same columns and folds left; this one adds to it."""
     scores: NDArray[np.float32] = field(init=False)
     """[N, outputs] of the prepared rows; those of folds to come are not filled yet."""
-    known: NDArray[np.bool_] = field(init=False)
+    scored_rows: NDArray[np.bool_] = field(init=False)
     score: float | None = field(init=False, default=None)
     per_output: dict[str, float] = field(init=False, default_factory=dict)
     folds: list[dict[str, Any]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
-        rows, task = self.prepared.labelled, self.prepared.task
+        rows, task = self.data.labelled_rows, self.data.task
         self.scores = np.empty((len(rows), len(task.outputs)), np.float32)
-        self.known = np.zeros(len(rows), bool)
+        self.scored_rows = np.zeros(len(rows), bool)
 
     def run(self, held: list[list[str]], seed: int, on_progress: OnProgress) -> Iterator[float | None]:
         """Fold after fold, the score of all predictions so far; None, not finite or undefined, ends the trial."""
-        rows, truth = self.prepared.labelled.rows, self.prepared.labelled.truth
+        rows, truth = self.data.labelled_rows.rows, self.data.labelled_rows.truth
         for done, names in enumerate(held):
             out = np.isin(rows.videos, names)
             if not out.any():
@@ -111,11 +111,11 @@ class Trial:
             told = share_progress(on_progress, done / len(held), 1 / len(held), f"fold {done + 1}: ")
             model, facts, dev_score = fit.fit(fold, fold.part, seed, told)
             mine = np.flatnonzero(out[rows.video])
-            self.scores[mine] = model.head.predict(fold.labelled.rows.take(mine))
-            self.known[mine] = True
+            self.scores[mine] = model.head.predict(fold.labelled_rows.rows.take(mine))
+            self.scored_rows[mine] = True
             finite = np.isfinite(self.scores[mine]).all()
             self.score, self.per_output = (
-                score(self.prepared.task, truth[self.known], self.scores[self.known]) if finite else (None, {})
+                score(self.data.task, truth[self.scored_rows], self.scores[self.scored_rows]) if finite else (None, {})
             )
             about = {"videos": names, "rows": len(mine), "dev_score": dev_score, "score_so_far": self.score}
             self.folds.append(about | facts)
@@ -128,24 +128,24 @@ class Trial:
 
         Components of temporal columns mean reading all embeddings twice: what an earlier trial made is used again.
         """
-        if number in self.kept:
-            labelled, columns = self.kept[number]
+        if number in self.cache:
+            labelled, columns = self.cache[number]
             inside = labelled.take(np.flatnonzero(rest[labelled.rows.video]))
-            part = fit.split_train_dev(inside, self.prepared.task, self.prepared.seed, self.prepared.settings.stride)
-            return replace(self.prepared, labelled=labelled, part=part, temporal=columns)
-        fold = self.prepared.restrict_to(rest)
-        kept = sum(_bytes(labelled) for labelled, _ in self.kept.values())
-        if fold.temporal.components and kept + _bytes(fold.labelled) <= MOST_KEPT:
-            self.kept[number] = fold.labelled, fold.temporal
+            part = fit.split_train_dev(inside, self.data.task, self.data.seed, self.data.settings.stride)
+            return replace(self.data, labelled_rows=labelled, part=part, temporal=columns)
+        fold = self.data.restrict_to(rest)
+        kept = sum(_bytes(labelled) for labelled, _ in self.cache.values())
+        if fold.temporal.components and kept + _bytes(fold.labelled_rows) <= MAX_CACHE_BYTES:
+            self.cache[number] = fold.labelled_rows, fold.temporal
         return fold
 
     def write(self, path: Path) -> None:
         """The out-of-fold predictions as a prediction file: annotated frames of the folds that were done."""
-        rows, scores = self.prepared.labelled.rows.take(self.known), self.scores[self.known]
+        rows, scores = self.data.labelled_rows.rows.take(self.scored_rows), self.scores[self.scored_rows]
         kept = {name: (rows.frame[a:b], scores[a:b]) for name, a, b in rows.spans if b > a}
-        predictions.write(path, predictions.Predictions(self.prepared.task.outputs, kept))
+        predictions.write(path, predictions.Predictions(self.data.task.outputs, kept))
 
 
-def _bytes(data: Labelled) -> int:
+def _bytes(data: LabelledRows) -> int:
     """What the temporal columns of these rows take."""
     return sum(block.values.nbytes for block in data.rows.blocks if block.kind == temporal.KIND)

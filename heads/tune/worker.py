@@ -34,9 +34,9 @@ from heads.data import feature_file
 from heads.data.people import People
 from heads.data.table import Source
 from heads.train import fit
-from heads.train.fit import NothingToLearn, TrainData
+from heads.train.fit import NoTrainingRows, TrainData
 from heads.tune import trial as tune_trial
-from heads.tune.retry import ERROR, FREED
+from heads.tune.retry import ERROR, STOP_REASON
 from heads.tune.study import ClaimedTrial, Study
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def list_sources(name: str, settings: HeadSettings, has: dict[str, list[str]]) -
 
 def load_rows(folds: list[list[str]], prepared: TrainData) -> list[list[str]]:
     """The folds in which a face was found: there is nothing to score in the others."""
-    return [names for names in folds if not set(names).isdisjoint(prepared.labelled.rows.videos)]
+    return [names for names in folds if not set(names).isdisjoint(prepared.labelled_rows.rows.videos)]
 
 
 class Stop(InputError):
@@ -113,18 +113,19 @@ class Worker:
         self._rows: TrainData | None = None
         self._read: tuple[Any, ...] | None = None
         """Sources and settings that `_rows` were read by."""
-        self._kept: tune_trial.Kept = {}
+        self._kept: tune_trial.FoldCache = {}
 
     def run(self) -> str:
         """Do trials; returns why it ended: "enough", "time" or "turn" (a fresh process is to go on).
 
-        Raises Failed where this machine does not see the study's features: one not seen yet would be taken for no face.
+        Raises WorkError where this machine does not see the study's features: one not seen yet would be taken for no
+        face.
         """
         marks, work = self.study.facts().get("features", {}), Path(self.job.work)
         wait_until(
             lambda: marks == {n: feature_file.mark(work, n, self._annotations)[:16] for n in marks},
             work / "features",
-            feature_file.SEEN,
+            feature_file.WAIT_REASON,
         )
         for _ in range(TRIALS_PER_PROCESS):
             claimed = self._claim()
@@ -196,7 +197,7 @@ class Worker:
         try:
             yield
         except InputError as error:
-            self.study.fail(trial.id, {FREED: "bad input"})
+            self.study.fail(trial.id, {STOP_REASON: "bad input"})
             raise Stop(*error.args) from error
 
     def _score(self, trial: ClaimedTrial, prepared: TrainData) -> tuple[TrialState, tune_trial.Trial, dict[str, Any]]:
@@ -250,11 +251,11 @@ class Worker:
             people = People(job.people, job.persons)
             try:
                 rows = fit.prepare_train(work, sources, settings, self._annotations, self.task, job.seed, people=people)
-            except NothingToLearn as error:
+            except NoTrainingRows as error:
                 raise InputError(f"{self.job.train}: {error}") from error
             if (usable := len(load_rows(self._folds, rows))) < 2:
                 raise InputError(
-                    f"{self.job.train}: {len(rows.labelled.rows.videos)} of its videos has features of "
+                    f"{self.job.train}: {len(rows.labelled_rows.rows.videos)} of its videos has features of "
                     f"{', '.join(source.network for source in sources)}, in {usable} of {len(self._folds)} folds; a "
                     f"search needs 2 or more"
                 )
@@ -275,7 +276,7 @@ class Worker:
             "python": platform.python_version(),
             "numpy": version("numpy"),
             "optuna": version("optuna"),
-            "sources": [asdict(source) for source in done.prepared.sources],
+            "sources": [asdict(source) for source in done.data.sources],
         }
         run_folder.finish(folder, run_folder.fingerprint([self.job.study, config]), about, RESULTS)
 

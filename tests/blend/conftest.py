@@ -110,7 +110,7 @@ class Corpus:
 
     def annotate(self, folder: Path, video: str, truth: np.ndarray, valid: np.ndarray) -> None:
         whole = truth.reshape(len(truth), -1).astype(np.float32 if self.task.name == "va" else np.int64)
-        rows = np.where(valid[:, None], whole, self.task.unlabelled).astype(whole.dtype)
+        rows = np.where(valid[:, None], whole, self.task.unlabelled_value).astype(whole.dtype)
         lines = [",".join(str(value) for value in row) for row in rows.tolist()]
         (folder / f"{video}.txt").write_text("\n".join([self.task.header, *lines]) + "\n")
 
@@ -192,7 +192,7 @@ def make_report(make_pool):
     from blend.crossfit.outcome import ResultBuilder
     from blend.report import report
     from blend.search import search
-    from blend.unlabelled import compare as unlabelled
+    from blend.unlabelled_test import compare as unlabelled
 
     def make(name, select="cross_fitted", corpus="made-up", **sizes):
         key = (name, select, corpus, *sorted(sizes.items()))
@@ -203,7 +203,7 @@ def make_report(make_pool):
             listed = test_list.from_lengths({video: 3 for video in pool.videos}, pool.task, Path("list.txt"))
             table = report.build(
                 pool, outcome, settings, 0, report.describe_submission(listed, pool, "test"), corpus=corpus,
-                unlabelled_test=unlabelled.facts(pool, pool, outcome.chosen.params, 0),
+                unlabelled_test=unlabelled.facts(pool, pool, outcome.selected_blend.params, 0),
                 test={"score": 0.125, "per_output": dict.fromkeys(pool.task.outputs, 0.125), "frames": 9},
             )  # fmt: skip
             made = {

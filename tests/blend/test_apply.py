@@ -58,7 +58,7 @@ def test_it_scores_on_annotations(finished, tmp_path):
         for path in sorted(corpus.truth.glob("*.txt")):
             for frame, line in enumerate(path.read_text().splitlines()[1:], start=1):
                 values = [float(x) for x in line.split(",")]
-                if task.unlabelled not in values:
+                if task.unlabelled_value not in values:
                     truth.append(values)
                     said.append([float(x) for x in lines[f"{path.stem}/{frame:05d}.jpg"].split(",")])
         pairs = [np.array(part, np.float32)[:, 0] if name == "expr" else np.array(part, np.float32)

@@ -237,7 +237,7 @@ def test_the_command_its_exit_codes_and_its_limited_listing(tmp_path):
     assert done.returncode == 1
     assert done.stdout.splitlines()[0] == "line 2: 9 is out of range, expected 0 to 7"
     assert "... and 10 more; --all lists them" in done.stdout and "30 problems" in done.stdout
-    assert len(done.stdout.splitlines()) == check.SHOWN + 2
+    assert len(done.stdout.splitlines()) == check.MAX_PROBLEMS + 2
     done = run(bad, wanted, "--all")
     assert done.returncode == 1 and len(done.stdout.splitlines()) == 31
     done = run(good, tmp_path / "none.txt")

@@ -51,7 +51,7 @@ def test_a_made_up_pool_is_as_a_real_one() -> None:
     for name in ("au", "expr", "va"):
         pool = compile_kernels.make_pool(name)
         assert pool.scores.shape == (len(pool.heads), pool.offsets[-1], len(pool.task.outputs))
-        assert pool.scores.flags.c_contiguous and pool.known.values.dtype == pool.task.dtype
+        assert pool.scores.flags.c_contiguous and pool.known_truth.values.dtype == pool.task.dtype
 
 
 def test_all_is_made_ready_where_no_head_is_there_and_kernels_where_there_are_none(monkeypatch, tmp_path: Path) -> None:

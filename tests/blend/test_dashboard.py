@@ -22,7 +22,7 @@ from blend import dashboard
 from blend.config import BlendSettings
 from blend.search import search
 from blend.search.journal import TrialJournal
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,7 +68,7 @@ def test_what_is_no_study_is_one_line(given: str, tmp_path: Path, monkeypatch: p
 
 def test_without_the_program_it_says_how_to_install_it(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dashboard, "find_spec", lambda name: None)
-    with pytest.raises(Failed, match="pip install optuna-dashboard"):
+    with pytest.raises(WorkError, match="pip install optuna-dashboard"):
         dashboard.main(str(study), 8080)
 
 

@@ -243,7 +243,7 @@ def test_heads_and_predictions_of_no_part(challenge):
         (["lsd/head0"], r"--heads lsd/head0: no part of the multi-task challenge"),
     ):
         with pytest.raises(InputError, match=said):
-            [multitask.own_heads(heads, part) for part in PARTS]
+            [multitask.select_heads(heads, part) for part in PARTS]
     with pytest.raises(InputError, match="should hold a folder for each part"):
         run.main(challenge.config(), "mtl", challenge.work, predictions={"x": challenge.folder})
 

@@ -103,7 +103,7 @@ def test_published_thresholds_can_be_written(make_pool):
     decided = scores >= np.array([0.7, 0.8, 0.7, 0.5, 0.5, 0.5, 0.6, 0.8, 0.7, 0.8, 0.3, 0.6])
     np.testing.assert_array_equal(combine.combine(pool, found.params), decided)
     assert isinstance(found.params, Params) and found.score == TASKS["au"].score(
-        pool.known.values, decided[pool.known.rows]
+        pool.known_truth.values, decided[pool.known_truth.rows]
     )
 
 

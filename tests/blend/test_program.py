@@ -24,7 +24,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_list_names_what_people_need_and_hides_what_measures() -> None:
     listed = run("--help").stdout.partition("Commands:")[2].partition("Examples:")[0]
     named = [line.split()[0] for line in listed.splitlines() if line.strip()]
-    assert named == [name for name, one in program.COMMANDS.items() if not one.hidden]
+    assert named == [name for name, one in program.COMMANDS.items() if not one.is_hidden]
     assert {"run", "extract", "heads", "tune", "predict", "check", "apply", "compare", "import", "export", "init"} <= {
         *named
     }

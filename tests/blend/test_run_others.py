@@ -98,7 +98,7 @@ def test_validation_annotations_and_predictions_are_enough(make_team):
         lines = [line.split(",") for path in sorted(team.corpus.val.glob("*.txt"))
                  for line in path.read_text().splitlines()[1:]]  # fmt: skip
         values = np.array([[float(x) for x in line] for line in lines])
-        values = values[(values != team.task.unlabelled).all(1)]
+        values = values[(values != team.task.unlabelled_value).all(1)]
         means = np.eye(8)[values[:, 0].astype(int)].mean(0) if name == "expr" else values.mean(0)
         assert found.prior_from == "validation"
         assert list(found.prior.values()) == pytest.approx(means.tolist(), abs=1e-6)

@@ -20,7 +20,7 @@ from extract.features import pipeline, store
 from extract.features import step as feature_step
 from extract.jobs import session
 from extract.media import synthetic
-from extract.runtime.errors import Failed
+from extract.runtime.errors import WorkError
 
 
 def test_videos_are_divided_into_jobs_whole_and_in_order():
@@ -30,7 +30,9 @@ def test_videos_are_divided_into_jobs_whole_and_in_order():
         slots = chance.randint(1, 40)
         found = cluster_job.divide_videos(sizes, slots)
         assert [i for chunk in found for i in chunk] == list(range(len(sizes))) and all(found)
-        most = min(cluster_job.MOST, max(cluster_job.LEAST, sum(sizes) // (cluster_job.JOBS_PER_SLOT * slots)))
+        most = min(
+            cluster_job.MAX_FRAMES, max(cluster_job.MIN_FRAMES, sum(sizes) // (cluster_job.JOBS_PER_SLOT * slots))
+        )
         assert all(len(chunk) == 1 or sum(sizes[i] for i in chunk) <= most for chunk in found)
 
 
@@ -141,7 +143,7 @@ def test_only_what_is_missing_is_given_to_jobs(relative, monkeypatch):
     cluster_job.run(cluster, relative, parts(relative, work))
     assert [video for video, *_ in cluster.told[0]["seen"]] == ["a"] and files(work) == whole
     shutil.rmtree(work / "features")
-    monkeypatch.setattr(cluster_job, "LEAST", 7)
+    monkeypatch.setattr(cluster_job, "MIN_FRAMES", 7)
     again = OneByOne(work)
     cluster_job.run(again, relative, parts(relative, work))
     assert again.names == ["extract-net-1", "extract-net-2"] and files(work) == whole
@@ -167,7 +169,7 @@ def test_a_picture_that_cannot_be_read_this_time_ends_no_run(relative, monkeypat
         return read(path)
 
     monkeypatch.setattr(Path, "read_bytes", reading)
-    monkeypatch.setattr(session, "SECONDS_UNTIL_SEEN", 0.0)
+    monkeypatch.setattr(session, "SECONDS_UNTIL_SIGHT", 0.0)
     made = OneByOne(work)
     cluster_job.run(made, relative, some := parts(relative, work))
     some[0].finish()
@@ -185,6 +187,6 @@ def test_a_picture_that_cannot_be_read_this_time_ends_no_run(relative, monkeypat
 
 def test_a_job_whose_videos_are_not_seen_here_is_no_end(relative, monkeypatch):
     monkeypatch.setattr(cluster_job, "main", lambda told, say: None)
-    monkeypatch.setattr(session, "SECONDS_UNTIL_SEEN", 0.0)
-    with pytest.raises(Failed, match=r"a\.safetensors: a worker has finished it, but it is not seen here"):
+    monkeypatch.setattr(session, "SECONDS_UNTIL_SIGHT", 0.0)
+    with pytest.raises(WorkError, match=r"a\.safetensors: a worker has finished it, but it is not seen here"):
         cluster_job.run(OneByOne(Path("work")), relative, parts(relative, Path("work")))

@@ -72,7 +72,7 @@ def write_annotation(path: Path, task: str, state: np.ndarray, rng: np.random.Ge
     else:
         lines = [f"{v:.4f},{a:.4f}" for v, a in np.tanh(state[:, :2])]
     for i in range(4, len(lines), 9):
-        lines[i] = ",".join([f"{TASKS[task].unlabelled:g}"] * TASKS[task].columns)
+        lines[i] = ",".join([f"{TASKS[task].unlabelled_value:g}"] * TASKS[task].columns)
     path.write_text("\n".join([TASKS[task].header, *lines]) + "\n")
 
 

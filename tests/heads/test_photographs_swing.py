@@ -22,7 +22,7 @@ from heads.abaw.annotations import Annotation
 from heads.abaw.tasks import TASKS
 from heads.base import scaling
 from heads.data import splits, table
-from heads.data.table import Labelled
+from heads.data.table import LabelledRows
 from heads.families.mlp import training as mlp_training
 from heads.families.mlp.settings import MlpSettings
 from heads.train import fit
@@ -51,7 +51,7 @@ class Photographs:
         spec = heads_config.plan_specs(name, heads_config.read_head(name, "expr", keys), HAS)[0]
         return fit.prepare_train(self.work, spec.sources, spec.settings, annotations, EXPR, seed)
 
-    def validation(self, prepared: TrainData) -> Labelled:
+    def validation(self, prepared: TrainData) -> LabelledRows:
         model = fit.as_model(prepared, fit.create_head(prepared))
         return table.label_rows(model.rows(self.work, [*self.val]), self.val, EXPR)
 
@@ -105,7 +105,7 @@ def test_the_spread_of_an_mlp_is_that_of_two_rare_classes_whatever_chooses_its_e
         settings: Any = prepared.settings
         epochs = -(-settings.min_steps // (len(part.train) // settings.batch))
         dev = watch(settings, part.train, epochs, seed, part.dev)
-        again = watch(settings, part.both, epochs, seed, val)  # as heads do: from both, up to what was chosen
+        again = watch(settings, part.train_and_dev, epochs, seed, val)  # as heads do: from both, up to what was chosen
         for rule, choose in RULES.items():
             at = choose(part.dev.truth, dev)
             near = np.mean(again[max(0, at - 3) : at + 1], axis=0)
@@ -117,7 +117,7 @@ def test_the_spread_of_an_mlp_is_that_of_two_rare_classes_whatever_chooses_its_e
         assert spread > 1.3 * six_spread, name
 
 
-def watch(settings: MlpSettings, rows: Labelled, epochs: int, seed: int, of: Labelled) -> list[Scores]:
+def watch(settings: MlpSettings, rows: LabelledRows, epochs: int, seed: int, of: LabelledRows) -> list[Scores]:
     """Scores of some rows at LOOKS epochs of one network, to the end of its schedule."""
     training = mlp_training.Training(
         EXPR, settings, rows, epochs, seed * 1000, scaling.moments(rows.rows), scaling.embedding_columns(rows.rows)
@@ -138,7 +138,7 @@ def test_five_bags_by_recording_gain_less_than_02(photographs: Photographs, name
     gains = []
     for seed in range(2):
         prepared = photographs.prepare(name, seed, photographs.train | photographs.val, **keys)
-        labelled = prepared.labelled
+        labelled = prepared.labelled_rows
         known = {video: (photographs.train | photographs.val)[video] for video in fit.by_video(labelled.rows)}
         one, bags = (np.zeros((len(labelled), 8)) for _ in range(2))
         for fold in splits.fold_numbers(known, EXPR, 5, seed):
@@ -149,7 +149,7 @@ def test_five_bags_by_recording_gain_less_than_02(photographs: Photographs, name
             def scores(
                 without: list[str], seed: int = seed, prepared: TrainData = prepared, rows: Any = rows
             ) -> Scores:
-                inside = prepared.restrict_to(~np.isin(prepared.labelled.rows.videos, without))
+                inside = prepared.restrict_to(~np.isin(prepared.labelled_rows.rows.videos, without))
                 return fit.fit(inside, inside.part, seed)[0].head.predict(rows)
 
             one[held] = scores(fold)

@@ -43,7 +43,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
             run_folder.begin(job.folder)
             training_job.main(job, lambda done, note: None)
 
-    monkeypatch.setattr(processes, "run_all", run_all)
+    monkeypatch.setattr(processes, "run_jobs", run_all)
 
 
 def changed(folders: dict[str, Path]) -> dict[str, int]:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 ROOT = Path(__file__).parents[2]
-LOADED = (
+PACKAGES = (
     "cv2", "matplotlib.figure", "numba", "openvino", "pandas", "sqlalchemy.orm",
     "extract.run", "heads.run", "blend.run", "blend.check", "blend.apply", "blend.compare",
 )  # fmt: skip
@@ -86,7 +86,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 def serve() -> None:
     """The server: a line of JSON, a forked process, its exit code; until its stdin ends."""
-    for name in LOADED:
+    for name in PACKAGES:
         importlib.import_module(name)
     gc.freeze()  # no child looks through, and so copies, what is loaded
     for line in iter(sys.stdin.readline, ""):

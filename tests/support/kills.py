@@ -16,7 +16,7 @@ PATIENCE = 300.0
 """Seconds that a process may take to some steps, and to its end."""
 
 
-def count_seen(checkpoint: Path) -> int | None:
+def count_seen_pictures(checkpoint: Path) -> int | None:
     """How many pictures a run had learnt from when it wrote its checkpoint; None without one."""
     try:
         data = checkpoint.read_bytes()  # once: safetensors would open it twice, and find another one meanwhile
@@ -37,15 +37,15 @@ def kill_while_it_learns(
     with start() as process:
         expected = _finish(process, folder, results)
     while len(left) < kills:
-        goal = (count_seen(checkpoint) or 0) + chance.uniform(1, pictures / 4)
+        goal = (count_seen_pictures(checkpoint) or 0) + chance.uniform(1, pictures / 4)
         with start() as process:
-            if _wait(process, lambda goal=goal: (count_seen(checkpoint) or 0) >= goal):
+            if _wait(process, lambda goal=goal: (count_seen_pictures(checkpoint) or 0) >= goal):
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(chance.uniform(0, 0.3))
-            if process.poll() is None and (count_seen(checkpoint) or 0) >= goal:
+            if process.poll() is None and (count_seen_pictures(checkpoint) or 0) >= goal:
                 process.kill()
                 process.wait()
-                left.append(count_seen(checkpoint))
+                left.append(count_seen_pictures(checkpoint))
                 continue
             assert _finish(process, folder, results) == expected
     with start() as process:

@@ -94,7 +94,7 @@ def whole_files(seed: bytes) -> Iterator[tuple[str, bytes]]:
         yield f"{cell[:12]!r} for every value", header + b"\n" + CELL.sub(cell, body)
 
 
-def mutated(seed: bytes, draw: random.Random) -> bytes:
+def mutate_bytes(seed: bytes, draw: random.Random) -> bytes:
     """The bytes, changed in one to four places."""
     for _ in range(draw.choice((1, 1, 1, 2, 3, 4))):
         seed = draw.choice(_changes(seed))(seed, draw)

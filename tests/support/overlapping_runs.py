@@ -35,7 +35,7 @@ class Moments:
 
     def __init__(self, order: dict[str, Any]) -> None:
         self.root, self.at, self.count, self.busy = order["root"], order["at"], 0, False
-        self.stopped, self.go = (Path(order["folder"]) / f"{order['name']}.{what}" for what in ("stopped", "go"))
+        self.stop_file, self.go = (Path(order["folder"]) / f"{order['name']}.{what}" for what in ("stopped", "go"))
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event not in ("open", "os.rename") or self.busy or not str(arguments[0]).startswith(self.root):
@@ -43,13 +43,13 @@ class Moments:
         self.count += 1
         if self.count == self.at:
             self.busy = True
-            self.stopped.touch()
+            self.stop_file.touch()
             while not self.go.exists():
                 sleep(0.01)
             self.busy = False
 
 
-def learn(jobs: list[training_job.Job], what: str) -> None:
+def learn(jobs: list[training_job.Job], title: str) -> None:
     """Heads, in this process."""
     for job in jobs:
         run_folder.begin(job.folder)
@@ -67,7 +67,7 @@ def child(order: dict[str, Any]) -> None:
         sleep(seconds)
 
     time.sleep = wait
-    processes.run_all = learn
+    processes.run_jobs = learn
     page.render = lambda *_: "<html>"
     page_timeline.make = lambda *_: None  # type: ignore[assignment, return-value]
     moments, said, code = Moments(order), None, 0

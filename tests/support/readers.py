@@ -20,7 +20,7 @@ from blend import apply, compare
 from blend.config import Config
 from blend.pool import external
 from blend.predict import features as video_features
-from blend.predict.trained import TrainedBlend
+from blend.predict.trained_blends import TrainedBlend
 from blend.report.html import index
 from blend.report.run_report import load_report
 from blend.submission import check as submission_check
@@ -80,7 +80,7 @@ def exhaust(values: Iterable[Any]) -> int:
     return count
 
 
-def imported(path: Path, *patterns: str, frame: str | None = None) -> Any:
+def import_table(path: Path, *patterns: str, frame: str | None = None) -> Any:
     """A table, imported into a work folder of its own."""
     with tempfile.TemporaryDirectory() as work:
         return importer.main(path, "theirs", Path(work), Choice(columns=patterns, frame=frame))
@@ -190,24 +190,24 @@ def run_network(path: Path) -> Any:
     return graph.expose(path, NETWORK), OnnxRuntimeEngine(path, NETWORK, device="cpu"), OpenVinoEngine(path, NETWORK)
 
 
-def overridden(path: Path) -> Any:
+def load_override(path: Path) -> Any:
     text = path.read_bytes().decode(errors="replace")
     return configs.load(Config, configs.DEFAULT, [text])
 
 
-def list_of_a_folder(path: Path, other: Path) -> Any:
+def list_of_a_folder(path: Path, second: Path) -> Any:
     folder = path.with_name("folder")
     folder.mkdir(exist_ok=True)
     (folder / "one.txt").write_bytes(seeds.annotation("va"))
-    return submission_folder.check(folder, other, path, "va")
+    return submission_folder.check(folder, second, path, "va")
 
 
-def text_in_a_folder(path: Path, other: Path) -> Any:
+def text_in_a_folder(path: Path, second: Path) -> Any:
     folder = path.with_name("folder")
     folder.mkdir(exist_ok=True)
     (folder / "one.txt").unlink(missing_ok=True)
     (folder / "one.txt").symlink_to(path.absolute())
-    return submission_folder.check(folder, other, None, None)
+    return submission_folder.check(folder, second, None, None)
 
 
 def on_record(path: Path) -> Any:
@@ -250,7 +250,7 @@ def tables() -> list[Reader]:
     rows = []
     for form, make in (("csv", seeds.csv_of), ("parquet", seeds.parquet_of)):
         rows += [
-            Reader(f"{name} {form}", f"one.{form}", make(columns), functools.partial(imported, frame=frame), opens)
+            Reader(f"{name} {form}", f"one.{form}", make(columns), functools.partial(import_table, frame=frame), opens)
             for name, columns, frame in (("openface", openface, None), ("pyfeat", pyfeat, None),
                                          ("photos", photos, None), ("libreface", libreface, "frame_idx"),
                                          ("table", other, None))
@@ -306,7 +306,7 @@ def texts() -> list[Reader]:
                beside("videos.txt", b"one,6\n", text_in_a_folder),
                "blend.submission.folder._video blend.submission.folder._kind"),
         Reader("config", "mine.toml", TOML, functools.partial(configs.load, Config), "extract.config_file.read"),
-        Reader("--set", "text", b"blend.va.k=5", overridden),
+        Reader("--set", "text", b"blend.va.k=5", load_override),
         Reader("head", "mine.toml", HEAD, lambda path: head_configs.read_head(str(path), "va", {}),
                "heads.config.read_raw"),
         Reader("search space", "mine.toml", SPACE, space, "heads.tune.plan.make"),
@@ -359,7 +359,7 @@ def binaries() -> list[Reader]:
                 "extract.media.streams.open_container"))  # fmt: skip
     rows += [
         Reader(f"{name} sound", f"x.{name}", seeds.clip(name, "mpeg4", sound),
-               lambda path: exhaust(audio_read.blocks(path, 16_000, audio_read.Heard())), "extract.media.sound.blocks")
+               lambda path: exhaust(audio_read.blocks(path, 16_000, audio_read.Tally())), "extract.media.sound.blocks")
         for name, sound in (("mp4", "aac"), ("avi", "pcm_s16le"))
     ]  # fmt: skip
     return rows

@@ -25,7 +25,7 @@ PAGES = (
 READMES = [ROOT / folder / "README.md" for folder in PAGES]
 """All of them: a test says so."""
 
-REPLACED = {
+REPLACEMENTS = {
     "postgresql://tune@db.example/tune": "{server}",
     "postgresql://...": "{server}",
     "head:8786": "127.0.0.1:{port}",
@@ -47,10 +47,10 @@ class Reader:
         self.folder = folder
         self.names = {"shared": str(folder / "shared"), "corpus": str(folder / "runs" / "demo" / "corpus")}
         self.names["short"] = "" if os.environ.get("AFFECT_HEADS_README") == "all" else SHORT
-        self.started = 0
+        self.count = 0
 
     def start(self, line: str) -> "subprocess.Popen[str]":
-        for theirs, ours in REPLACED.items():
+        for theirs, ours in REPLACEMENTS.items():
             if theirs in line:
                 line = line.replace(theirs, ours.format(**self.names))
         environment = os.environ | {
@@ -58,8 +58,8 @@ class Reader:
             "PYTHONPATH": str(ROOT),
             "AFFECT_HEADS_CACHE": str(self.folder / "cache"),
         }
-        command, self.started = ["bash", "-euo", "pipefail", "-c", line], self.started + 1
-        with open(self.folder / f"said-{self.started}.txt", "wb") as said:
+        command, self.count = ["bash", "-euo", "pipefail", "-c", line], self.count + 1
+        with open(self.folder / f"said-{self.count}.txt", "wb") as said:
             return subprocess.Popen(
                 command, cwd=self.folder, env=environment, stdout=said, stderr=said, start_new_session=True, text=True
             )
@@ -67,11 +67,11 @@ class Reader:
     def run(self, line: str) -> None:
         """To its end, which must be good."""
         code = self.until(self.start(line), lambda: False)
-        assert code == 0, f"{line}: {self.said()}"
+        assert code == 0, f"{line}: {self.read_output()}"
 
-    def said(self) -> str:
+    def read_output(self) -> str:
         """The end of what the last command wrote."""
-        return (self.folder / f"said-{self.started}.txt").read_text()[-3000:]
+        return (self.folder / f"said-{self.count}.txt").read_text()[-3000:]
 
     @contextlib.contextmanager
     def serving(self, lines: list[str]) -> Iterator[None]:
@@ -89,7 +89,7 @@ class Reader:
             while process.poll() is None and not seen():
                 time.sleep(0.05)
             if end:
-                assert process.poll() is None, self.said()
+                assert process.poll() is None, self.read_output()
                 process.send_signal(end)
             return process.wait()
         finally:

@@ -52,7 +52,7 @@ PartitionName=night Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 SECONDS_TO_START = 60.0
 
 
-def why_not() -> str:
+def explain_absence() -> str:
     """Why no cluster can be started here; empty where it can."""
     missing = [name for name in PROGRAMS if shutil.which(name, path=_path()) is None]
     if missing:

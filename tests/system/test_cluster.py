@@ -19,7 +19,7 @@ from extract import run as extract_run
 from extract.config import ClusterSettings
 from extract.jobs import cluster, session
 from extract.jobs.job import Job, Needs
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 from heads import run as heads_run
 from heads.config import Config as HeadsConfig
 from heads.tune import search as tune_search
@@ -88,7 +88,7 @@ def test_a_job_that_fails_on_three_workers_is_told_with_its_log_and_the_others_g
     jobs += [job(tmp_path, f"good{k}", f"open({str(tmp_path / f'good{k}')!r}, 'w').close()") for k in range(5)]
     with (
         session.use_cluster(three.where, SETTINGS, tmp_path),
-        pytest.raises(Failed, match=r"(?s)1 of 6 jobs.*bad, on .*it is broken"),
+        pytest.raises(WorkError, match=r"(?s)1 of 6 jobs.*bad, on .*it is broken"),
     ):
         session.current_cluster().run("some", jobs, lambda job, news: None, lambda job, result: done.append(job.name))
     assert sorted(done) == [f"good{k}" for k in range(5)] and all((tmp_path / name).exists() for name in done)

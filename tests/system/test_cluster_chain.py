@@ -20,7 +20,7 @@ import pytest
 from blend.config import BlendSettings
 from blend.search import search
 from blend.search.shared_study import OWN_NUMBER, START, WORKER
-from heads.tune.study import Study, list_finished
+from heads.tune.study import Study, list_finished_trials
 
 pytest.importorskip("distributed")
 ROOT = Path(__file__).parents[2]
@@ -204,7 +204,7 @@ def test_a_search_on_killed_workers_makes_the_trials_of_a_local_one(few_videos, 
     folder = "tune/va/lightgbm-demo_mt_enet"
     there = Study.open("", local / folder / "study.db", "few/va/lightgbm-demo_mt_enet", 15)
     here = Study.open(server, Path(), "few/va/lightgbm-demo_mt_enet", 15)
-    alone, together = list_finished(there.trials()), list_finished(here.trials())
+    alone, together = list_finished_trials(there.trials()), list_finished_trials(here.trials())
     lost = [trial for trial in here.trials() if trial.state.name == "FAIL"]
     there.close()
     here.close()

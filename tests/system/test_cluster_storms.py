@@ -166,7 +166,7 @@ def test_a_result_that_was_told_counts_though_its_worker_is_lost_then(machines, 
 
 @pytest.mark.slow
 def test_jobs_say_what_they_wait_for(machines, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(cluster, "SECONDS_UNTIL_SAID", 0.5)
+    monkeypatch.setattr(cluster, "SECONDS_UNTIL_NOTICE", 0.5)
     with machines(tmp_path, "one") as some, session.use_cluster(some.where, SETTINGS, tmp_path):
         ours = session.current_cluster()
 

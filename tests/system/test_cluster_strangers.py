@@ -92,9 +92,9 @@ def test_workers_that_come_later_and_do_not_belong_are_left_out(machines, tmp_pa
             in_time(until)
             if "stale" not in some.processes:
                 some.worker("stale", root=old_version(tmp_path / "old"))
-            elif ours.refused and "none" not in some.processes:
+            elif ours.refused_workers and "none" not in some.processes:
                 some.worker("none", root=without_project(tmp_path / "none"))
-            elif len(ours.refused) == 2 and "late" not in some.processes:
+            elif len(ours.refused_workers) == 2 and "late" not in some.processes:
                 some.worker("late")
             elif any(" on worker late (" in log.read_text() for log in (tmp_path / "cluster" / "logs").iterdir()):
                 (tmp_path / "go").touch()
@@ -111,7 +111,7 @@ def test_workers_that_come_later_and_do_not_belong_are_left_out(machines, tmp_pa
 
 @pytest.mark.slow
 def test_where_only_such_are_left_jobs_wait_for_one_that_belongs(machines, tmp_path, capfd, monkeypatch):
-    monkeypatch.setattr(cluster, "SECONDS_FOR_OTHERS", 600.0)  # a worker's start on a busy machine
+    monkeypatch.setattr(cluster, "SECONDS_FOR_WORKERS", 600.0)  # a worker's start on a busy machine
     with machines(tmp_path, "good") as some, session.use_cluster(some.where, SETTINGS, tmp_path):
         ours, begun, until = session.current_cluster(), [], time.monotonic() + SECONDS
 
@@ -121,7 +121,7 @@ def test_where_only_such_are_left_jobs_wait_for_one_that_belongs(machines, tmp_p
                 some.worker("stale", root=old_version(tmp_path / "old"))
             elif "good" in some.processes and len(ours.workers()) == 2:
                 some.end("good")
-            elif ours.refused and "better" not in some.processes:
+            elif ours.refused_workers and "better" not in some.processes:
                 (tmp_path / "go").touch()
                 some.worker("better")
 

@@ -62,7 +62,7 @@ MEASURED = {
     "blend.studies.synthetic": (("--draws", "1"), [{"heads": [0.5, 0.4]}]),
     "blend.studies.splits": (("--task", "va"), {"splits": 2}),
     "extract.bench": ((), {"c": 1.5}),
-    "extract.bench.audio": ((), audio.Taken(7, 1.0, 2.0, 3.0, 4.0, 5.0, 0.0)),
+    "extract.bench.audio": ((), audio.VideoCost(7, 1.0, 2.0, 3.0, 4.0, 5.0, 0.0)),
     "extract.bench.cluster": ((), {"ratio": 0.5}),
     "extract.bench.people": ((), {"ours": {"cross": {"switches": [0], "found": [0.8]}}}),
     "heads.bench": ((), {"corpus": {}, "mlp": {"ratio": 1.5}}),

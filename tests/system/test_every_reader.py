@@ -123,12 +123,12 @@ OWN = {
         blend.dry_run._read_seconds blend.report.facts._seconds blend.report.html.index.write
         blend.report.schema.read blend.multitask.join blend.predict.folder.make
         blend.predict.folder._work blend.pool.networks.keep_networks blend.predict.source.find_faces
-        blend.submission.write.write blend.predict.trained._json heads.data.lazy_block._read
+        blend.submission.write.write blend.predict.trained_blends._json heads.data.lazy_block._read
         """,
     "models, whose hashes are compared before (tests/system/test_hostile_folders.py)": """
         heads.train.model._read heads.data.arrays.read_npz heads.data.arrays.read_tensors heads.data.temporal.load
         heads.families.lama.head.load heads.families.lightgbm_head.load heads.families.mlp.head.load
-        heads.families.pretrained.load heads.families.sequence.head.load
+        heads.families.pretrained_head.load heads.families.sequence.head.load
         """,
     "a few bytes of a text that may be anything, looked for words": "blend.init._header extract.jobs.slurm._end_of",
     "written only": """
@@ -139,9 +139,9 @@ OWN = {
         """,
     "between processes": """
         extract.jobs.worker.find_difference extract.runtime.process.job extract.jobs.local.read_log
-        blend.search.worker.unpack_search blend.predict.trained._quiet
+        blend.search.worker.unpack_search blend.predict.trained_blends._quiet
         """,
-    "the system's": "extract.runtime.memory.most_resident",
+    "the system's": "extract.runtime.memory.measure_peak",
     "nothing, in the place of closed output": """
         extract.runtime.errors._open_streams extract.runtime.errors._nobody_reads
         """,

@@ -23,7 +23,7 @@ def inputs(count: int) -> Iterator[tuple[Any, int, bytes]]:
     rows = readers.table()
     for number in range(count):
         row = rows[number % len(rows)]
-        yield row, number, mutations.mutated(row.seed, random.Random(f"{row.name} {number}"))
+        yield row, number, mutations.mutate_bytes(row.seed, random.Random(f"{row.name} {number}"))
 
 
 def give(folder: Path, count: int) -> set[str]:

@@ -29,13 +29,13 @@ from blend import apply, compare, run
 from blend.config import Config
 from blend.pool import external
 from blend.predict import features as video_features
-from blend.predict import trained
+from blend.predict import trained_blends
 from blend.submission import check as submission_check
 from extract import config as configs
 from extract.features import store
 from extract.media import images, tables
 from extract.runtime import run_folder
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 from extract.tabular import importer
 from heads.abaw import annotations as annotation_files
 from heads.abaw import test_list
@@ -104,7 +104,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
             training_job.main(training_job.Job.read(job.folder / "job.json"), lambda done, note: None)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes, "run_all", learn)
+        patch.setattr(processes, "run_jobs", learn)
         patch.setattr("blend.report.html.page.render", lambda *_: "<html>")
         patch.setattr("blend.report.html.timeline.make", lambda *_: None)
         yield Run(tmp_path_factory.mktemp("run"))
@@ -165,7 +165,9 @@ def test_commands_that_read_one_file_of_a_finished_folder_notice_every_damage(fi
         finished.blend / "report.json": compare.read,
         finished.blend / "params.json": apply.read,
         finished.blend / "submission.txt": believe_submission,
-        finished.blend / "networks.json": lambda path: video_features.settings(trained.find([path.parent]), None),
+        finished.blend / "networks.json": lambda path: video_features.settings(
+            trained_blends.find([path.parent]), None
+        ),
         **{path: lambda path: external.read_external(path, VA) for path in finished.head.glob("*.parquet")},
     }
     for path in sorted((finished.blend / "submissions").iterdir()):
@@ -194,12 +196,12 @@ def test_every_damage_to_a_model_is_refused_before_a_library_reads_it(finished: 
         for damage in DAMAGES.values():
             path.write_bytes(damage(whole))
             with pytest.raises(InputError, match=r"model") as raised:
-                trained.find([finished.blend])[0].models  # noqa: B018
+                trained_blends.find([finished.blend])[0].models  # noqa: B018
             assert str(path) in str(raised.value) or path.name == "DONE"
             assert f"python -m blend.run --task va --work {finished.work} --config {finished.toml}" in str(raised.value)
         path.write_bytes(whole)
     finished.again()
-    assert trained.find([finished.blend])[0].models
+    assert trained_blends.find([finished.blend])[0].models
 
 
 def test_features_that_changed_are_named_and_the_advice_mends_them(finished: Run) -> None:
@@ -264,11 +266,11 @@ def test_a_pickle_in_the_place_of_any_file_runs_nothing(finished: Run, tmp_path:
                 model = place.parent if place.parent.name.startswith("model") else finished.head / "model"
                 if path.name != "DONE" and model.name == "model":  # whoever means harm makes the hashes fit
                     run_folder.finish(model, "mark", {}, [file.name for file in model.iterdir() if file.name != "DONE"])
-                tried(lambda: trained.find([finished.blend])[0].models)
+                tried(lambda: trained_blends.find([finished.blend])[0].models)
                 tried(training_job.Model.load, model)
                 tried(external.read_external, place, VA)
             else:
-                tried(lambda: trained.find([finished.blend]))
+                tried(lambda: trained_blends.find([finished.blend]))
                 tried(apply.read, place)
             assert not mark.exists(), path
             for part in ("heads", "blend"):
@@ -340,14 +342,14 @@ def test_a_hostile_model_whose_hashes_fit_runs_no_code_and_is_one_line(finished:
         for content in contents:
             put(model / name, content)
             with pytest.raises(InputError, match=re.escape(str(model))) as raised:
-                trained.find([finished.blend])[0].models  # noqa: B018
+                trained_blends.find([finished.blend])[0].models  # noqa: B018
             assert not mark.exists() and "\n" not in str(raised.value), (name, content[:40])
             shutil.copytree(finished.whole / "heads", finished.work / "heads", dirs_exist_ok=True)
     finished.restore()
 
 
 def test_a_blend_of_another_task_and_a_test_list_do_not_take_a_model_that_does_not_fit(finished: Run) -> None:
-    found = trained.find([finished.blend])[0]
+    found = trained_blends.find([finished.blend])[0]
     with pytest.raises(
         InputError, match=r"model: is of task 'va', expected 'au': python -m blend.run .* makes it anew"
     ):
@@ -401,7 +403,7 @@ def test_a_finished_folder_on_a_disk_that_is_only_read_is_used(finished: Run, mo
     monkeypatch.setattr(Path, "unlink", read_only)
     monkeypatch.setattr(run_folder.os, "access", lambda path, mode: mode != os.W_OK)
     finished.again()
-    assert trained.find([finished.blend])[0].models
+    assert trained_blends.find([finished.blend])[0].models
     (finished.whole / "blend" / "va").joinpath("DONE").stat()
     finished.toml.write_text(finished.toml.read_text().replace("trials = 13", "trials = 14"))
     with pytest.raises(InputError, match="Read-only file system"):
@@ -411,12 +413,12 @@ def test_a_finished_folder_on_a_disk_that_is_only_read_is_used(finished: Run, mo
 
 def test_a_study_that_does_not_open_leaves_what_was_finished(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(*_: Any) -> None:
-        raise Failed("study.db: another program holds it")
+        raise WorkError("study.db: another program holds it")
 
     text = finished.toml.read_text()
     finished.toml.write_text(text.replace("trials = 13", "trials = 15"))
     monkeypatch.setattr("blend.pipeline._search_alone", closed)
-    with pytest.raises(Failed):
+    with pytest.raises(WorkError):
         finished.again()
     assert run_folder.damage(finished.blend) is None
     finished.toml.write_text(text)

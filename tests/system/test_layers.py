@@ -16,7 +16,8 @@ STACK = {
     "extract": "runtime config_file config jobs networks media demo engines faces features tabular audio "
     "cluster_job export learning list_networks run enlarge pretrain bench",
     "heads": "abaw search_space data base families config corpus_checks train run finetune tune bench",
-    "blend": "html film tasks config pool decision calibrate search crossfit submission unlabelled report report.html "
+    "blend": "html film tasks config pool decision calibrate search crossfit submission unlabelled_test report "
+    "report.html "
     "pipeline compile_kernels single_task multitask dry_run run apply check_predictions check compare init dashboard "
     "predict bench studies program",
 }

@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score
 from blend import run
 from blend.config import Config
 from blend.pool import external
-from blend.predict import trained
+from blend.predict import trained_blends
 from blend.submission import check
 from extract import config as configs
 from extract import enlarge
@@ -131,7 +131,7 @@ def test_a_picture_without_a_prediction_is_no_mix_of_its_neighbours(faces, work)
 
 def test_it_is_no_blend_for_videos_and_a_submission_is_no_prediction(work, tmp_path):
     with pytest.raises(InputError, match="is of task 'lsd', of single pictures; expected a blend of au, expr, va"):
-        trained.find([work / "blend" / "lsd"])
+        trained_blends.find([work / "blend" / "lsd"])
     with pytest.raises(InputError, match="expected a table with the columns video, frame, Anger"):
         external.read_external(work / "blend" / "lsd" / "submission.txt", find("lsd"))
 

@@ -64,7 +64,7 @@ def learning_here(monkeypatch: pytest.MonkeyPatch) -> None:
             job.write(job.folder / "job.json")
             training_job.main(training_job.Job.read(job.folder / "job.json"), lambda done, note: None)
 
-    monkeypatch.setattr(processes, "run_all", learn)
+    monkeypatch.setattr(processes, "run_jobs", learn)
 
 
 class Odd:

@@ -21,7 +21,7 @@ import pytest
 import typer.core
 from support import command_server
 from support.ports import free_ports
-from support.readme_reader import READMES, REPLACED, Reader
+from support.readme_reader import READMES, REPLACEMENTS, Reader
 from support.sweeps import sweep
 
 import blend.config
@@ -177,7 +177,7 @@ def test_no_line_is_forgotten_here():
     for line in (line for line in LINES if line.startswith("pip install")):
         [marker] = re.findall(rf"<!-- (.+) -->\n```sh\n{re.escape(line)}\n```", README)
         assert f'"{marker}"' in ci
-    parts = [*NEVER, *LONG, *REPLACED]
+    parts = [*NEVER, *LONG, *REPLACEMENTS]
     assert [part for part in parts if not any(part in line for line in [*LINES, *HOW_TO])] == [], (
         "of a README that is gone"
     )
@@ -268,7 +268,7 @@ def block_with(part: str) -> list[str]:
 def test_a_search_ended_by_ctrl_c_leaves_its_best_so_far_as_a_head(reader):
     search, head = block_with("heads.tune")
     best = reader.folder / "runs/demo/tune/au/lightgbm-demo_enet/best.toml"
-    assert reader.until(reader.start(search), best.is_file, signal.SIGINT) == 130, reader.said()
+    assert reader.until(reader.start(search), best.is_file, signal.SIGINT) == 130, reader.read_output()
     reader.run(head)
     assert (reader.folder / "runs/demo/heads/au/lightgbm-demo_enet-best/DONE").is_file()
 
@@ -284,8 +284,8 @@ def test_the_job_script_ends_when_its_time_is_over_and_frees_its_trials(reader, 
     script = next(line for line in LINES if is_script(line))
     process = reader.start(script)
     begun = r"trial \d+, fold|best [\d.]+ \(trial"  # a quick machine has a trial behind it when the first line comes
-    code = reader.until(process, lambda: re.search(begun, reader.said()) is not None, signal.SIGTERM)
-    assert code == 130, reader.said()
+    code = reader.until(process, lambda: re.search(begun, reader.read_output()) is not None, signal.SIGTERM)
+    assert code == 130, reader.read_output()
     trials = Study.open(server, Path("unused"), "affwild2/au/mlp_all", 15).trials()
     assert trials and "RUNNING" not in {trial.state.name for trial in trials}
 
@@ -302,7 +302,7 @@ def test_two_workstations_with_a_shared_folder(reader, few_videos):
         while True:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(reader.names["port"])), 1):
                 break
-            assert time.monotonic() < until, reader.said()
+            assert time.monotonic() < until, reader.read_output()
             time.sleep(0.1)
         for line in lines:
             if not (line.startswith(SERVES) or why(line, NEVER)):

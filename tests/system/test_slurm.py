@@ -17,7 +17,7 @@ from support import slurm_cluster
 from support.slurm_cluster import SlurmCluster
 
 pytest.importorskip("dask_jobqueue")
-if reason := slurm_cluster.why_not():
+if reason := slurm_cluster.explain_absence():
     pytest.skip(reason, allow_module_level=True)
 ROOT = Path(__file__).parents[2]
 CLUSTER = """

@@ -18,7 +18,7 @@ from support.sweeps import sweep
 
 from blend import check_predictions
 from blend.report import pointers
-from blend.report.unlabelled import KEY, sentences
+from blend.report.unlabelled_test import KEY, sentences
 from extract.demo import corpus
 
 TASKS = ("expr", "au", "va")

@@ -26,7 +26,7 @@ from heads.abaw.tasks import MTL, NAMES, SINGLE_TASKS, SUBTASKS
 
 FILE = "index.html"
 COLUMNS = ("expected", "fitted", "best head", "equal weights", "test")
-Listed = TypedDict("Listed", {
+ListedRun = TypedDict("ListedRun", {
     "task": str, "metric": str, "select": str, "cross_fitted": dict[str, Any] | None, "expected": Score,
     "interval": Interval, "submitted": Score, "baselines": dict[str, Baseline], "ways": dict[str, Way],
     "test": dict[str, Any] | None,
@@ -60,12 +60,12 @@ def read(folder: Path, place: str) -> dict[str, Any] | None:
     """The blend of a task, by its folder: what it is of, the link to its report, its numbers by COLUMNS, when it was
     made. None where there is none that is finished and can be read.
     """
-    file, done = folder / "report.json", folder / run_folder.DONE
+    file, done = folder / "report.json", folder / run_folder.DONE_FILE
     try:
         inputs.require_file(done)
         run_folder.check_result(file, "")
         report = run_folder.read_json(file, "")
-        configs.check(ListedMultitask if place == MTL else Listed, report, file, strict=True)
+        configs.check(ListedMultitask if place == MTL else ListedRun, report, file, strict=True)
         cells = (_multitask_cells if place == MTL else _cells)(report)
         made = report.get("made") or {"date": datetime.fromtimestamp(done.stat().st_mtime).isoformat()}
         date = datetime.fromisoformat(str(made["date"])).strftime("%Y-%m-%d %H:%M")

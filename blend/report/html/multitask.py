@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich import box
 
-from blend.report import unlabelled
+from blend.report import unlabelled_test
 from blend.report.pointers import format_number, move, plain, pointer, ref, value
 from blend.report.schema import MultitaskReport
 from blend.report.summary import warn_of_few_people
@@ -76,7 +76,7 @@ def caveats(report: MultitaskReport) -> list[str]:
     return [
         f"{name}: {move(text, 'parts', name)}"
         for name, part in report["parts"].items()
-        for text in unlabelled.sentences(part)
+        for text in unlabelled_test.sentences(part)
     ]
 
 

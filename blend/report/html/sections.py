@@ -15,11 +15,11 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 
 from blend.html import templates
-from blend.report import pointers, published
+from blend.report import pointers, published_scores
 from blend.report.html import charts_outputs, charts_scores
 from blend.report.leaderboard import HEADER, board
 from blend.report.schema import Report
-from blend.report.summary import TUNED_HERE, mean_weights
+from blend.report.summary import TUNING_CAVEAT, mean_weights
 from heads.abaw.tasks import SINGLE_TASKS, Labels
 
 if TYPE_CHECKING:  # what makes them reads pictures and compiles kernels; index.html has neither
@@ -27,11 +27,11 @@ if TYPE_CHECKING:  # what makes them reads pictures and compiles kernels; index.
     from blend.report.html.timeline import Timeline
 
 ENVIRONMENT = templates.environment(Path(__file__).parent / "templates")
-PUBLISHED = {published.SINGLE: 3, published.BLEND: 4}
+PUBLISHED_SERIES = {published_scores.SINGLE: 3, published_scores.BLEND: 4}
 """Series of the published curves."""
 LEAST = 0.005
 """Importance that is worth a bar."""
-OWN = {"threshold": "thresholds", "bias": "bias", "scale": "scale", "shift": "shift", "k": "k"}
+OUTPUT_NUMBERS = {"threshold": "thresholds", "bias": "bias", "scale": "scale", "shift": "shift", "k": "k"}
 """Numbers of which every output may have its own."""
 PARTS = ("train", "validation")
 
@@ -81,7 +81,7 @@ def scores(report: Report) -> Markup:
     chosen = next((row["name"] for row in rows if row["submitted"]), None)
     return render(
         "scores", report, header=HEADER, rows=[(row["name"], row["from"]) for row in rows], chosen=chosen, folds=folds,
-        chart=charts_scores.leaderboard(rows), tuned_here=TUNED_HERE if report["heads_tuned_here"] else "",
+        chart=charts_scores.leaderboard(rows), tuned_here=TUNING_CAVEAT if report["heads_tuned_here"] else "",
     )  # fmt: skip
 
 
@@ -108,10 +108,10 @@ def _line(name: str, ks: list[int], values: list[Any], series: int, chosen: Any)
 def _published(report: Report, lines: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The published curves with ours beside them."""
     names, labelled = ([video[key] for video in report["videos"]] for key in ("video", "labelled"))
-    curves = published.curves(report["task"], names, sum(labelled))
+    curves = published_scores.curves(report["task"], names, sum(labelled))
     if not curves:
         return None
-    theirs = [_line(name, list(c), list(c.values()), PUBLISHED[name], None) for name, c in curves.items()]
+    theirs = [_line(name, list(c), list(c.values()), PUBLISHED_SERIES[name], None) for name, c in curves.items()]
     every = [lines[0] | {"chosen": None}, *lines[1:2], *theirs]
     ks = sorted({k for curve in curves.values() for k in curve})
     chart = charts_scores.against_k("published-chart", ks, every, "k (the mean over 2k + 1 frames)")
@@ -148,7 +148,7 @@ def outputs(report: Report) -> Markup:
         "outputs", report, unit=task.unit, labels=task.labels, held_out=report["per_output_held_out"],
         names=[task.describe(name) for name in report["per_output"]],
         told=list(next(iter(report["decisions"].values()), {})),
-        own={name: key for name, key in OWN.items() if isinstance(report.get(key), list)},
+        own={name: key for name, key in OUTPUT_NUMBERS.items() if isinstance(report.get(key), list)},
         charts=PICTURES[task.labels](report),
     )  # fmt: skip
 

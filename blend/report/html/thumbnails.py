@@ -22,7 +22,7 @@ QUALITY = 55
 BUDGET = 900_000
 """Bytes of all strips together; a thumbnail has about PER_FACE."""
 PER_FACE = 1_100
-MOST, FEWEST = 24, 4
+MAX_THUMBNAILS, MIN_THUMBNAILS = 24, 4
 """Thumbnails of a video."""
 
 
@@ -42,7 +42,7 @@ def make(pool: Pool, corpus: Corpus) -> Faces | None:
         folders = picture_sets.list_corpus(corpus)
     except InputError:
         return None
-    count = int(np.clip(BUDGET // (PER_FACE * max(len(pool.videos), 1)), FEWEST, MOST))
+    count = int(np.clip(BUDGET // (PER_FACE * max(len(pool.videos), 1)), MIN_THUMBNAILS, MAX_THUMBNAILS))
     results = [_strip(folders[video], count) if video in folders else ((), "") for video in pool.videos]
     if not any(strip for _, strip in results):
         return None

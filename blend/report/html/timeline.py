@@ -31,7 +31,7 @@ FEW_FRAMES = 60_000
 """With so few frames all heads are shown, up to MOST_HEADS."""
 MOST_HEADS = 6
 OFF, PARTLY, ON, UNKNOWN = 0, 1, 2, 3
-NOT_ANNOTATED = 255
+MISSING_VALUE = 255
 """va: where other values are 0 (-1) to 200 (1)."""
 
 
@@ -45,7 +45,7 @@ class Timeline:
 
 def make(pool: Pool, outcome: BlendResult, budget: int = BUDGET) -> Timeline:
     """The timeline of params.json's blend and of the heads that are best on held-out videos."""
-    params = outcome.chosen.params
+    params = outcome.selected_blend.params
     heads = shown_heads(pool, outcome)
     lines = Lines.from_pool(pool, params, heads)
     stride, packed = _packed(pool, lines, budget)
@@ -72,7 +72,7 @@ class Lines:
     heads: NDArray[np.float32]
     truth: NDArray[np.uint8]
     """au, expr: OFF, ON or UNKNOWN; va: hundredths above -1, or NOT_ANNOTATED."""
-    decided: NDArray[np.uint8] | None
+    decisions: NDArray[np.uint8] | None
     """au, expr: 0 or 1; va's decisions are its blend."""
     present: NDArray[np.bool_]
 
@@ -81,9 +81,9 @@ class Lines:
         """Of a pool with truth and a blend."""
         task, outputs = pool.task, len(pool.task.outputs)
         decided = combine.combine(pool, params)
-        rows, values = pool.known.rows, pool.known.values
+        rows, values = pool.known_truth.rows, pool.known_truth.values
         if task.is_regression:
-            truth = np.full((len(decided), outputs), NOT_ANNOTATED, np.uint8)
+            truth = np.full((len(decided), outputs), MISSING_VALUE, np.uint8)
             truth[rows] = np.rint((values.astype(np.float32) + 1) * 100)
             return Lines(np.asarray(decided, np.float32), pool.scores[list(heads)], truth, None, pool.present)
         truth = np.full((len(decided), outputs), UNKNOWN, np.uint8)
@@ -97,12 +97,12 @@ class Lines:
         here = slice(first, last)
         rows = [_levels(_means(self.blend[here], starts), low)]
         rows += [_levels(_means(head[here], starts), low) for head in self.heads]
-        if self.decided is None:
+        if self.decisions is None:
             middle = np.minimum(starts + stride // 2, last - first - 1)
             rows.append(self.truth[here][middle].T)
         else:
             rows.append(_states(self.truth[here], starts))
-            rows.append(_states(self.decided[here] * np.uint8(ON), starts))
+            rows.append(_states(self.decisions[here] * np.uint8(ON), starts))
         rows.append(_states(self.present[here, None].astype(np.uint8) * np.uint8(ON), starts))
         table = np.concatenate(rows)
         table[:, 1:] -= table[:, :-1].copy()  # modulo 256

@@ -15,7 +15,7 @@ from extract.runtime import run_folder
 from extract.runtime.progress import progress
 
 FIRST_SEED = 101
-EACH = 20
+VIDEOS_PER_SEED = 20
 """Videos of each seed: the first of the cast, 14 of train and 6 of validation."""
 
 
@@ -24,14 +24,14 @@ def make(folder: Path, seeds: int = 3, processes: int = 2) -> Corpus:
     val have 14 and 6 videos each; whoever splits them anew need not mind.
     """
     drawn = tuple(range(FIRST_SEED, FIRST_SEED + seeds))
-    version = f"{corpus.VERSION}; seeds {drawn}, {EACH} videos each"
-    cast = [(seed, row) for seed in drawn for row in plan.DEMO_VIDEOS[:EACH]]
+    version = f"{corpus.VERSION}; seeds {drawn}, {VIDEOS_PER_SEED} videos each"
+    cast = [(seed, row) for seed in drawn for row in plan.DEMO_VIDEOS[:VIDEOS_PER_SEED]]
     frames = folder / "frames"
     tasks = {
         task: TaskPaths(train=(folder / task / "train").resolve(), val=(folder / task / "val").resolve())
         for task in plan.TASKS
     }
-    done = folder / run_folder.DONE
+    done = folder / run_folder.DONE_FILE
     if not (done.is_file() and done.read_text(encoding="utf-8") == version + "\n"):
         with run_folder.hold_folder(folder):
             frames.mkdir(parents=True, exist_ok=True)

@@ -31,7 +31,7 @@ DRAWS = 200
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledCorpus:
     """All labelled videos of a corpus, train and validation together."""
 
     task: Task
@@ -42,7 +42,7 @@ class Labelled:
     """The person of each, or else the recording (heads.data.splits.groups)."""
 
 
-def read(config: Config, task: Task) -> Labelled:
+def read(config: Config, task: Task) -> LabelledCorpus:
     """The labelled videos. Raises InputError for bad annotations, and for too few people."""
     paths = config.corpus.task(task.place)
     annotations, files = {}, {}
@@ -57,10 +57,12 @@ def read(config: Config, task: Task) -> Labelled:
             f"make three parts of"
         )
     kept = {name: annotations[name] for name in names}
-    return Labelled(task, kept, {name: files[name] for name in names}, dict(zip(names, groups.tolist(), strict=True)))
+    return LabelledCorpus(
+        task, kept, {name: files[name] for name in names}, dict(zip(names, groups.tolist(), strict=True))
+    )
 
 
-def parts(corpus: Labelled, seed: int, number: int) -> dict[str, list[str]]:
+def parts(corpus: LabelledCorpus, seed: int, number: int) -> dict[str, list[str]]:
     """Part -> its videos, of split `number`: whole people, SHARES of them in each. The same numbers, the same split."""
     names, of = list(corpus.annotations), np.array(list(corpus.groups.values()))
     shown = _shown(corpus, names, of)
@@ -82,7 +84,7 @@ def parts(corpus: Labelled, seed: int, number: int) -> dict[str, list[str]]:
     return {part: [name for name, g in zip(names, of, strict=True) if best[g] == p] for p, part in enumerate(PARTS)}
 
 
-def _shown(corpus: Labelled, names: list[str], of: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _shown(corpus: LabelledCorpus, names: list[str], of: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Which labels each person shows, [people, labels]."""
     results = [corpus.annotations[name] for name in names]
     truth = np.concatenate([entry.values[entry.valid] for entry in results])
@@ -93,7 +95,7 @@ def _shown(corpus: Labelled, names: list[str], of: NDArray[np.int64]) -> NDArray
     return shown > 0
 
 
-def write(corpus: Labelled, chosen: Mapping[str, list[str]], folder: Path) -> tuple[TaskPaths, Path]:
+def write(corpus: LabelledCorpus, chosen: Mapping[str, list[str]], folder: Path) -> tuple[TaskPaths, Path]:
     """Lay out a split: annotation folders for train and val and a list for test, and the folder of test's annotations,
     which only the final scoring may read.
     """

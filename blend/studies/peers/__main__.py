@@ -57,7 +57,7 @@ NAMES = {
     "tabm": "TabM",
     "autogluon": "AutoGluon",
 }
-CROSSED, TEST, AS_IS = "cross_fitted", "test", "as_is"
+CROSS_FITTED_PART, TEST, AS_IS = "cross_fitted", "test", "as_is"
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ class Way:
     """What one way makes of a seed."""
 
     counts: dict[Any, Table]
-    """By group of videos (blend.calibrate.video_counts): under CROSSED, of held-out videos of validation, and TEST; of
-    a single head under (CROSSED, AS_IS) and (TEST, AS_IS), too.
+    """By group of videos (blend.calibrate.video_counts): under CROSS_FITTED_PART, of held-out videos of validation, and TEST; of
+    a single head under (CROSS_FITTED_PART, AS_IS) and (TEST, AS_IS), too.
     """
     seconds: float | None = None
     """Processor seconds to learn, where they are known."""
@@ -134,7 +134,7 @@ def _of_seed(
     ours = measure(data, heads, settings, seed)
     advance()
     alone = [measure(data, {name: where}, settings, seed) for name, where in heads.items()]
-    best = max(alone, key=lambda way: float(video_counts.score(task, way.counts[CROSSED].sum(0))))
+    best = max(alone, key=lambda way: float(video_counts.score(task, way.counts[CROSS_FITTED_PART].sum(0))))
     results = {BLEND: ours, BEST: best}
     advance()
     for peer in peers:
@@ -152,15 +152,15 @@ def measure(data: Data, heads: Mapping[str, Path], settings: BlendSettings, seed
     """
     values = demo_scores.read_pool(data, heads, "val")
     selected = Selection(values, settings, seed).select()
-    if selected.crossed is None:
+    if selected.cross_fit is None:
         raise InputError("validation is of one person or recording: no score of it can be held out")
     decided = videos.decide(values, selected)
-    counts = {CROSSED: _by_group(values, decided.decisions)}
+    counts = {CROSS_FITTED_PART: _by_group(values, decided.decisions)}
     if len(heads) == 1:
-        counts[CROSSED, AS_IS] = _by_group(values, _as_is(values))
+        counts[CROSS_FITTED_PART, AS_IS] = _by_group(values, _as_is(values))
     if data.annotations["test"]:
         test = demo_scores.read_pool(data, heads, "test")
-        counts[TEST] = _by_group(test, combine.combine(test, selected.params)[test.known.rows])
+        counts[TEST] = _by_group(test, combine.combine(test, selected.params)[test.known_truth.rows])
         if len(heads) == 1:
             counts[TEST, AS_IS] = _by_group(test, _as_is(test))
     return Way(counts)
@@ -168,22 +168,22 @@ def measure(data: Data, heads: Mapping[str, Path], settings: BlendSettings, seed
 
 def _as_is(values: Pool) -> NDArray[np.generic]:
     """What the only head's scores are on the annotated frames with nothing tuned."""
-    return values.task.decide(values.scores[0][values.known.rows])
+    return values.task.decide(values.scores[0][values.known_truth.rows])
 
 
 def _by_group(values: Pool, decided: NDArray[np.generic]) -> Table:
     """Counts of decisions on the annotated frames, by person or recording."""
-    count = values.blend_task.count(values.known.values, decided, values.video_of, len(values.videos))
+    count = values.blend_task.count(values.known_truth.values, decided, values.video_of, len(values.videos))
     return estimate.by_group(values, count)[0]
 
 
 def summarise(data: Data, ways: Mapping[str, Sequence[Way]]) -> dict[str, Any]:
     """{"task", "metric", "videos": {part: count}, "ways": {way: {part: {"score", "spread", "by_seed", "as_is", "gain":
-    the blend's over it, as `compare.gain`}, "seconds"}}}, parts CROSSED and, where its truth is known, TEST.
+    the blend's over it, as `compare.gain`}, "seconds"}}}, parts CROSS_FITTED_PART and, where its truth is known, TEST.
     """
     task = data.task.name
     result: dict[str, Any] = {"task": task, "metric": data.task.metric, "videos": {}, "ways": {}}
-    for of, part in ((CROSSED, "val"), (TEST, "test")):
+    for of, part in ((CROSS_FITTED_PART, "val"), (TEST, "test")):
         if not data.annotations[part]:
             continue
         labelled = _labelled(data, part)
@@ -213,7 +213,7 @@ def _labelled(data: Data, part: str) -> list[int]:
 
 
 HEADS = {
-    CROSSED: ("validation, as it is", "cross-fitted", "the blend's gain, 95 % interval"),
+    CROSS_FITTED_PART: ("validation, as it is", "cross-fitted", "the blend's gain, 95 % interval"),
     TEST: ("test, as it is", "test", "the blend's gain on test, 95 % interval"),
 }
 

@@ -91,11 +91,11 @@ def write(data: Data, seed: int, folder: Path) -> str:
 
 def _train_arrays(prepared: fit.TrainData, data: Data) -> dict[str, NDArray[Any]]:
     """What `worker.Train` is made of."""
-    _, held = fit.cut_rows(prepared.labelled, data.task, prepared.seed, 1)
-    dev = np.zeros(len(prepared.labelled), bool)
+    _, held = fit.cut_rows(prepared.labelled_rows, data.task, prepared.seed, 1)
+    dev = np.zeros(len(prepared.labelled_rows), bool)
     dev[held] = True
     at = table.space_evenly(len(dev), MOST_ROWS)
-    kept = prepared.labelled.take(at)
+    kept = prepared.labelled_rows.take(at)
     rows = kept.rows
     of = rows.group if rows.group is not None else splits.recordings(rows.videos)
     return {

@@ -15,7 +15,7 @@ from typing import Any
 from blend.studies.ablation import Data
 from blend.studies.peers import export, worker
 from extract.runtime import process, run_folder
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 from heads.data import arrays, predictions
 
 MODULE = "blend.studies.peers.worker"
@@ -53,7 +53,7 @@ def find(wanted: Sequence[str], pythons: Sequence[str]) -> list[Peer]:
 def _find_installed(python: str) -> dict[str, str]:
     try:
         found: dict[str, str] = _start(python, {"peer": ""}, None)
-    except (OSError, Failed) as error:
+    except (OSError, WorkError) as error:
         raise InputError(f"--python {python}: cannot be used ({error}); give a Python of 3.11 or later") from error
     return found
 
@@ -62,7 +62,7 @@ def learn(peer: Peer, data: Data, rows: Path, mark: str, seed: int, folder: Path
     """Let a peer learn from the files in `rows` (fingerprint `mark`) and predict, unless it has; returns its folder,
     with a file of predictions of each part. `given`: "limit" and "presets" of AutoGluon.
 
-    Raises Failed where its process does.
+    Raises WorkError where its process does.
     """
     about: dict[str, Any] = {"rows": mark, "version": peer.version, "seed": seed, "name": peer.name}
     about["code"] = run_folder.file_hash(Path(worker.__file__))
@@ -88,8 +88,8 @@ def read_seconds(folder: Path) -> float:
 
 
 def _start(python: str, job: Mapping[str, Any], log: Path | None) -> dict[str, Any]:
-    """Do a job in a process of this Python, which ends with us; returns what it tells. Raises Failed, with the end of
-    what it wrote, where it does not end well.
+    """Do a job in a process of this Python, which ends with us; returns what it tells. Raises WorkError, with the end
+    of what it wrote, where it does not end well.
     """
     environment = {**os.environ, **process.python_path()}
     errors = run_folder.log_file(log) if log is not None else None
@@ -109,6 +109,6 @@ def _start(python: str, job: Mapping[str, Any], log: Path | None) -> dict[str, A
     if code:
         last = (said.strip().splitlines() or ["nothing was said"])[-1]
         where = f" (all of it: {log})" if log is not None else ""
-        raise Failed(f"{job['peer'] or 'a process'}: ended with code {code}: {last}{where}")
+        raise WorkError(f"{job['peer'] or 'a process'}: ended with code {code}: {last}{where}")
     results: dict[str, Any] = json.loads(told)
     return results

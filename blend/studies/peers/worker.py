@@ -345,7 +345,7 @@ PEERS: dict[str, tuple[str, Callable[[Train], Predict]]] = {
 """Name -> the package that it needs, and how it learns."""
 
 
-def find_installed() -> dict[str, str]:
+def find_versions() -> dict[str, str]:
     """Peers whose package this Python has -> its version."""
     from importlib.metadata import version
 
@@ -385,7 +385,7 @@ def main() -> None:
     job = process.job()
     tell = process.reserve_stdout()
     if not job["peer"]:
-        tell(find_installed())
+        tell(find_versions())
         return
     out = Path(job["out"])
     with tempfile.TemporaryDirectory(dir=out) as scratch:

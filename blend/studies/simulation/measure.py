@@ -20,18 +20,18 @@ from blend.pool.pool import Pool
 from blend.search import search
 from blend.studies.simulation import stacking
 
-PLAIN, SMOOTHED, EQUAL, BEST_HEAD = "plain", "smoothed", "equal", "best_head"
-TUNED, CROSS_FITTED, STACKED = "tuned", "cross_fitted", "stacked"
+PLAIN_WAY, SMOOTHED_WAY, EQUAL_WAY, BEST_HEAD = "plain", "smoothed", "equal", "best_head"
+TUNED_WAY, CROSS_FIT, STACKING_WAY = "tuned", "cross_fitted", "stacked"
 WAYS = {
-    PLAIN: "equal weights, unsmoothed, plain decisions",
-    SMOOTHED: "equal weights, smoothed, plain decisions",
-    EQUAL: "equal weights, smoothed, thresholds tuned",
+    PLAIN_WAY: "equal weights, unsmoothed, plain decisions",
+    SMOOTHED_WAY: "equal weights, smoothed, plain decisions",
+    EQUAL_WAY: "equal weights, smoothed, thresholds tuned",
     BEST_HEAD: "the head with the best held-out score",
-    TUNED: 'select = "tuned"',
-    CROSS_FITTED: 'select = "cross_fitted"',
+    TUNED_WAY: 'select = "tuned"',
+    CROSS_FIT: 'select = "cross_fitted"',
 }
 """Ways to a blend. A plain decision is .5, or the largest class."""
-STACKING = {STACKED: "stacking: a ridge regression, smoothed, thresholds tuned"}
+STACKING = {STACKING_WAY: "stacking: a ridge regression, smoothed, thresholds tuned"}
 """One more way, which no params.json can say."""
 PARTS: dict[str, dict[str, dict[str, Any]]] = {
     "au": {rule: {"thresholds": rule} for rule in ("fixed", "exact", "bootstrap", "pulled", "plug-in")},
@@ -76,15 +76,15 @@ def measure(
     """
     ways, best = _ways(validation, settings, seed, folded)
     said = {name: _said(way) for name, way in ways.items()}
-    made = {name: way.params for name, way in ways.items()} | {PLAIN: _plain(validation)}
+    made = {name: way.params for name, way in ways.items()} | {PLAIN_WAY: _plain(validation)}
     if parts:
         for part, keys in PARTS[validation.task.name].items():
             made[f"part {part}"] = Selection(validation, settings.model_copy(update=keys), seed).select().params
-    chosen = ways[CROSS_FITTED].params
+    chosen = ways[CROSS_FIT].params
     scores = {kind: {name: _score(test, params) for name, params in made.items()} for kind, test in tests.items()}
     if stacked:
         for kind, score in _stacked(validation, tests, settings, seed).items():
-            scores[kind][STACKED] = score
+            scores[kind][STACKING_WAY] = score
     return {
         "videos": len(validation.videos),
         "groups": {name: int(pool.groups.max()) + 1 for name, pool in {"validation": validation, **tests}.items()},
@@ -102,19 +102,19 @@ def _ways(validation: Pool, settings: BlendSettings, seed: int, folded: bool) ->
     equal = np.full(len(distinct), 1 / len(distinct))
     result = search.search(validation, settings, settings.trials, seed)
     crossed = estimate.cross_fit(validation, settings, seed) if folded else None
-    score = video_counts.number_or_none(validation.score(combine.combine(validation, result.params)))
+    score = video_counts.encode_number(validation.score(combine.combine(validation, result.params)))
     selection = Selection(validation, settings, seed)
     selected = selection.select()
-    if selected.crossed is None:
+    if selected.cross_fit is None:
         raise ValueError("one annotated recording or person cannot be cross-fitted")
     alone = {head: selection.tune_with_weights(np.eye(len(distinct))[h]) for h, head in enumerate(distinct)}
     best = max(alone, key=lambda head: alone[head].worth)
     ways = {
-        SMOOTHED: _smoothed(validation, settings, seed),
-        EQUAL: selection.tune_with_weights(equal),
+        SMOOTHED_WAY: _smoothed(validation, settings, seed),
+        EQUAL_WAY: selection.tune_with_weights(equal),
         BEST_HEAD: alone[best],
     }
-    return ways | {TUNED: SelectedBlend(result.params, score, crossed), CROSS_FITTED: selected}, best
+    return ways | {TUNED_WAY: SelectedBlend(result.params, score, crossed), CROSS_FIT: selected}, best
 
 
 def _plain(pool: Pool) -> Params:
@@ -126,7 +126,7 @@ def _plain(pool: Pool) -> Params:
 def _smoothed(pool: Pool, settings: BlendSettings, seed: int) -> SelectedBlend:
     """Equal weights with smoothing selected and nothing else: the selection on a pool whose one head is their mean."""
     mean = duplicates.drop_duplicates(pool).scores.mean(0, keepdims=True, dtype=np.float32)
-    item = replace(pool, heads=("equal",), scores=mean, own=None)
+    item = replace(pool, heads=("equal",), scores=mean, coverage=None)
     way = Selection(item, settings.model_copy(update=SIMPLEST[pool.task.name]), seed).select()
     return replace(way, params=replace(_plain(pool), kernel=way.params.kernel, k=way.params.k))
 
@@ -145,6 +145,6 @@ def _score(test: Pool, params: Params) -> float:
 
 def _said(way: SelectedBlend) -> dict[str, Any]:
     """What a way promises before any test is seen."""
-    crossed = way.crossed
+    crossed = way.cross_fit
     interval = None if crossed is None or crossed.interval is None else list(crossed.interval)
-    return {"own": way.score, "held": None if crossed is None else crossed.pooled, "interval": interval}
+    return {"own": way.score, "held": None if crossed is None else crossed.pooled_score, "interval": interval}

@@ -62,7 +62,7 @@ SHIFTS = {
     "expr": Kind(levels=0.6, noise_video=1.45, errors=0.5),
     "va": Kind(levels=0.3, noise_video=1.1, errors=0.1),
 }
-SAME = Kind()
+USUAL_KIND = Kind()
 HEAVY = Kind(length_spread=1.4, longest=6000, heavy=True)
 PEOPLE = Kind(videos_of_person=4)
 
@@ -97,7 +97,7 @@ class Head:
 
     name: str
     noise: float
-    calibrated: float
+    calibration: float
     steep: float
 
 
@@ -107,7 +107,7 @@ class Population:
 
     length_spread: float
     """Standard deviation of the logarithm of a video's length."""
-    between: float
+    between_share: float
     """Share of the truth's variance that lies between videos."""
     memory: float
     """Frames after which drift has lost 63 % of its correlation."""
@@ -162,17 +162,17 @@ FOLD_VIDEOS = {"au": 80, "expr": 64, "va": 86}
 """Videos of one of the published folds: a fifth of train and validation."""
 
 
-def draw(task: str, videos: int, rng: np.random.Generator, kind: Kind = SAME) -> Pool:
+def draw(task: str, videos: int, rng: np.random.Generator, kind: Kind = USUAL_KIND) -> Pool:
     """A set of videos that shows every unit or class, as the official ones do; drawn again until it does."""
     while True:
         pool = _MAKERS[task](_Draw(task, videos, rng, kind))
-        if shows_everything(pool):
+        if shows_all_labels(pool):
             return pool
 
 
-def shows_everything(pool: Pool) -> bool:
+def shows_all_labels(pool: Pool) -> bool:
     """Whether every class, or every unit, occurs; always for va."""
-    kind, values = pool.blend_task, pool.known.values
+    kind, values = pool.blend_task, pool.known_truth.values
     return bool((kind.occurrences(kind.count(values, values, np.zeros(len(values), np.int64), 1)) > 0).all())
 
 
@@ -210,7 +210,7 @@ class _Draw:
     def latent(self, level: NDArray[np.float32]) -> NDArray[np.float32]:
         """A level per video and drift around it, variance 1, moved as the kind says."""
         drift = _drift(self.per_frame(), self.offsets, self.facts.memory)
-        return root(self.facts.between) * level + root(1 - self.facts.between) * drift + self.moves
+        return root(self.facts.between_share) * level + root(1 - self.facts.between_share) * drift + self.moves
 
     def noise(self) -> NDArray[np.float32]:
         """The three kinds together, variance 1."""
@@ -252,7 +252,7 @@ def _au(made: _Draw) -> Pool:
     sigma, errors = np.array(made.facts.noise, np.float32), made.constant_errors()
     scores = []
     for head, x, error in zip(made.facts.heads, made.observe(np.tanh(apart)), errors, strict=True):
-        known_prior = 0.5 * head.calibrated * np.log(rates / (1 - rates))
+        known_prior = 0.5 * head.calibration * np.log(rates / (1 - rates))
         scores.append(_sigmoid(2 * head.steep * x / (1 + (sigma * head.noise) ** 2) + error + known_prior))
     return made.pool(scores, (apart > 0).astype(np.uint8))
 
@@ -263,7 +263,7 @@ def _expr(made: _Draw) -> Pool:
     sigma, errors = np.array(made.facts.noise, np.float32), made.constant_errors()
     scores = []
     for head, x, error in zip(made.facts.heads, made.observe(clear), errors, strict=True):
-        known_prior = (0.2 + 0.6 * head.calibrated) * np.log(np.array(PRIOR, np.float32))
+        known_prior = (0.2 + 0.6 * head.calibration) * np.log(np.array(PRIOR, np.float32))
         scores.append(_softmax(1.3 * head.steep * x / (sigma * head.noise) ** 2 + error + known_prior))
     return made.pool(scores, levels.argmax(1).astype(np.int8))
 

@@ -37,12 +37,12 @@ class Stack:
         inputs = _inputs(pool)[[pool.heads.index(head) for head in self.heads]]
         scores = np.tensordot(self.weights, inputs, axes=1) + self.intercept
         low = -1.0 if pool.task.labels == "regression" else 0.0
-        return replace(pool, heads=("stacked",), scores=np.clip(scores, low, 1).astype(np.float32)[None], own=None)
+        return replace(pool, heads=("stacked",), scores=np.clip(scores, low, 1).astype(np.float32)[None], coverage=None)
 
 
 def fit(pool: Pool) -> Stack:
     """The regression of all annotated frames; those of expressions are weighted so that classes count alike."""
-    rows, truth = pool.known.rows, pool.known.values
+    rows, truth = pool.known_truth.rows, pool.known_truth.values
     inputs = _inputs(pool)[:, rows]
     weight = np.ones(len(rows))
     if pool.task.labels == "multiclass":
@@ -64,7 +64,7 @@ def stack(pool: Pool, folds: Sequence[Sequence[int]]) -> tuple[Pool, Stack]:
     for fold in map(sorted, folds):
         rest = sorted(set(range(len(pool.videos))) - set(fold))
         scores[:, pool.rows_of(fold)] = fit(distinct.select(rest)).predict(distinct.select(fold)).scores
-    return replace(pool, heads=("stacked",), scores=scores, own=None), fit(distinct)
+    return replace(pool, heads=("stacked",), scores=scores, coverage=None), fit(distinct)
 
 
 def _inputs(pool: Pool) -> NDArray[np.float64]:

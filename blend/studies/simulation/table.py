@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from blend.crossfit import interval
-from blend.studies.simulation.measure import CROSS_FITTED, EQUAL, PLAIN, SMOOTHED, TUNED, WAYS
+from blend.studies.simulation.measure import CROSS_FIT, EQUAL_WAY, PLAIN_WAY, SMOOTHED_WAY, TUNED_WAY, WAYS
 from extract.runtime.console import console
 from heads.abaw.tasks import TASKS
 
 VIDEOS = {"fewest": "6 to 15", "few": "20 to 70", "official": "as the official set"}
-COVERED = (0.92, 0.98)
+COVERAGE = (0.92, 0.98)
 """How often a 95 % interval should hold the test score, without shift."""
-COMPARED = (TUNED, PLAIN, SMOOTHED, EQUAL)
+COMPARED_WAYS = (TUNED_WAY, PLAIN_WAY, SMOOTHED_WAY, EQUAL_WAY)
 """Ways that the default should not lie below."""
 
 
@@ -35,7 +35,7 @@ def summarise(task: str, kind: str, results: Sequence[dict[str, Any]]) -> dict[s
     those; None where none has.
     """
     test = {way: np.array([result["test"][kind][way] for result in results]) for way in results[0]["test"][kind]}
-    default, videos = test[CROSS_FITTED], [item["videos"] for item in results]
+    default, videos = test[CROSS_FIT], [item["videos"] for item in results]
     return {
         "draws": len(results),
         "videos": [min(videos), max(videos)],
@@ -52,7 +52,7 @@ def summarise(task: str, kind: str, results: Sequence[dict[str, Any]]) -> dict[s
 
 def _tests(kind: str, results: Sequence[dict[str, Any]], way: str) -> list[list[float]]:
     """Of each draw a way's scores on its test sets of a kind; the first is the one that errors are of."""
-    further = [item.get("further", {}).get(kind, []) if way == CROSS_FITTED else [] for item in results]
+    further = [item.get("further", {}).get(kind, []) if way == CROSS_FIT else [] for item in results]
     return [[item["test"][kind][way], *scores] for item, scores in zip(results, further, strict=True)]
 
 
@@ -107,13 +107,13 @@ def claims(kind: str, line: dict[str, Any]) -> dict[str, bool]:
     """What should be true of a line -> whether it is. The first two are asked only where nothing shifts."""
     said, result = line["said"], {}
     if kind == "same":
-        held, own = said[CROSS_FITTED]["held"]["signed"], said[TUNED]["own"]["signed"]
+        held, own = said[CROSS_FIT]["held"]["signed"], said[TUNED_WAY]["own"]["signed"]
         text = "the cross-fitted estimate's mean error is at most a third of the tuned score's"
         result[text] = abs(held) <= abs(own) / 3
-        low, high = COVERED
-        inside = said[CROSS_FITTED]["inside"]
+        low, high = COVERAGE
+        inside = said[CROSS_FIT]["inside"]
         result[f"the interval holds the test score in {low:.0%} to {high:.0%}"] = low <= inside <= high
-    for way in COMPARED:
+    for way in COMPARED_WAYS:
         text = f"the default's test score is not below that of {WAYS[way]} by more than a standard error"
         result[text] = not _above(line, way)
     bounds = [item["in_range"] for item in said.values() if item["in_range"] is not None]
@@ -141,11 +141,11 @@ def estimates(result: dict[str, Any]) -> list[list[str]]:
     """Cells under ESTIMATES. An interval's coverage is marked with * where it lies outside of COVERED."""
     made = []
     for task, size, kind, line in _lines(result):
-        default, own = line["said"][CROSS_FITTED], line["said"][TUNED]["own"]
+        default, own = line["said"][CROSS_FIT], line["said"][TUNED_WAY]["own"]
         held, inside = default["held"], default["inside"]
         size_of = f"{own['absolute']:.3f} / {held['absolute']:.3f}"
-        share = f"{100 * inside:.1f} %" + ("" if COVERED[0] <= inside <= COVERED[1] else "*")
-        cells = (format_signed(own), format_signed(held), size_of, share, f"{default['width']:.3f}")
+        share = f"{100 * inside:.1f} %" + ("" if COVERAGE[0] <= inside <= COVERAGE[1] else "*")
+        cells = (format_signed_number(own), format_signed_number(held), size_of, share, f"{default['width']:.3f}")
         made.append([_which(task, size, line), kind, *cells])
     return made
 
@@ -189,7 +189,7 @@ def parts(result: dict[str, Any]) -> list[list[str]]:
 PARTS = ("task, validation videos", "test", "part fixed", "test score", "default's over it")
 
 
-def format_signed(facts: dict[str, Any] | None) -> str:
+def format_signed_number(facts: dict[str, Any] | None) -> str:
     """+.0123 ± .0045, or a dash."""
     if facts is None:
         return "–"
@@ -198,7 +198,7 @@ def format_signed(facts: dict[str, Any] | None) -> str:
 
 def gain(item: dict[str, Any]) -> str:
     """The default's score less a way's."""
-    return format_signed({"signed": item["under"], "se": item["se"]})
+    return format_signed_number({"signed": item["under"], "se": item["se"]})
 
 
 def markdown(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:

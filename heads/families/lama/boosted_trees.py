@@ -22,7 +22,7 @@ BITS = 16
 """Leaves per tree at most."""
 MOST_COLUMNS = 128
 """With more, a row has too many lines to look up."""
-ALL = np.uint16(0xFFFF)
+ALL_BITS = np.uint16(0xFFFF)
 MAGIC, SHIFT = 0x09AF, 12
 """A power of 2 of 16 bits times MAGIC has other leading 4 bits than any other power of 2 (de Bruijn)."""
 WORTH_A_KERNEL = 2**23
@@ -77,12 +77,12 @@ class Forest:
             return None
         of_column = [np.unique([t for _, c, t, _ in nodes if c == column]) for column in columns]
         ends = np.cumsum([0] + [len(values) for values in of_column]).astype(np.int64)
-        table = np.full((ends[-1] + len(columns), len(trees)), ALL)
+        table = np.full((ends[-1] + len(columns), len(trees)), ALL_BITS)
         place = {column: i for i, column in enumerate(columns)}
         for i, column, threshold, left in nodes:
             at = place[column]
             above = ends[at] + at + int(np.searchsorted(of_column[at], threshold)) + 1
-            table[above : ends[at + 1] + at + 1, i] &= ALL ^ np.uint16(left)
+            table[above : ends[at + 1] + at + 1, i] &= ALL_BITS ^ np.uint16(left)
         thresholds = np.concatenate(of_column) if columns else np.empty(0)
         return Forest(np.array(columns, np.int64), thresholds, ends, table, leaves, starts.astype(np.int64))
 
@@ -132,7 +132,7 @@ def _raw_by_columns(
     out: NDArray[np.float64],
 ) -> None:
     """What `_raw` does, to the bit, by numpy."""
-    left = np.full((len(x), table.shape[1]), ALL)
+    left = np.full((len(x), table.shape[1]), ALL_BITS)
     for c, column in enumerate(columns):
         value = x[:, column].astype(np.float64)
         value[np.abs(value) <= ZERO] = 0.0
@@ -156,7 +156,7 @@ def _raw(
 ) -> None:
     left = np.empty(table.shape[1], np.uint16)
     for r in range(len(x)):
-        left[:] = ALL
+        left[:] = ALL_BITS
         for c in range(len(columns)):
             value, low, high = np.float64(x[r, columns[c]]), ends[c], ends[c + 1]
             if abs(value) <= ZERO:

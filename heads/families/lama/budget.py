@@ -16,7 +16,7 @@ PART = 0.8
 """Of the limit that is planned with; a second thread, and luck, come on top."""
 START, QUICK_START = 10.0, 4.0
 """Seconds until LightAutoML is there, at worst and on an idle machine."""
-PREDICTED = 1 / 3
+PREDICTED_SHARE = 1 / 3
 """Rows that are predicted within the limit, as a part of those annotated in train: Aff-Wild2's validation part."""
 MOST_FOR_PREDICTING = 0.4
 """Of the limit: no more of it is kept free for predicting."""
@@ -27,7 +27,7 @@ GROWTH = 0.3
 """Trees needed grow with this power of the rows (measured: 76, 109, 140 per fold for 10, 40, 120 thousand rows)."""
 FEWEST_TREES = 50
 """So many trees per fold are planned for at least: of few rows, some outputs need hardly any."""
-KNOWN = frozenset({"linear_l2", "lgb"})
+KNOWN_ALGORITHMS = frozenset({"linear_l2", "lgb"})
 """Algorithms whose cost is known."""
 
 
@@ -47,7 +47,7 @@ class CostModel:
     """Classes of a multiclass target, outputs of a multiple one, else 1: each takes a tree per round."""
     most_trees: int
     patience: int
-    predicted: int = 0
+    predicted_rows: int = 0
     """Rows that are predicted afterwards."""
 
     def seconds(self, rows: int, rounds: float) -> float:
@@ -69,7 +69,7 @@ class CostModel:
         cost = 0.5e-6 + 0.03e-6 * self.columns * self.outputs
         if "lgb" in self.algorithms:
             cost += self.folds * (0.02e-6 * self.columns + 5e-9 * rounds * self.outputs)
-        return self.predicted * cost
+        return self.predicted_rows * cost
 
     def rounds(self, rows: int, first: int, trees: float) -> float:
         """Rounds per fold that a fit of so many rows will keep, where one of `first` rows kept `trees`."""
@@ -95,7 +95,7 @@ class Plan:
     """Of each target; as many as in its first fit: not again."""
     predicting: float
     """Seconds on one thread that predicting takes."""
-    taken: float = 0.0
+    first_seconds: float = 0.0
     """Seconds on one thread that the first fits should have taken; 0: not known."""
 
     def reserve_prediction(self, timeout: float, took: float, threads: int) -> float:
@@ -104,7 +104,7 @@ class Plan:
         `took` are the seconds since the fit began: where the first fits took longer than they should have, other work
         keeps the machine busy, and predicting will take longer likewise.
         """
-        slower = max(1.0, took / (QUICK_START + self.taken / threads)) if self.taken else 1.0
+        slower = max(1.0, took / (QUICK_START + self.first_seconds / threads)) if self.first_seconds else 1.0
         return min(slower * self.predicting / threads, MOST_FOR_PREDICTING * timeout)
 
 

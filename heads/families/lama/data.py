@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heads.abaw.tasks import Task
-from heads.data.table import Labelled, Rows
+from heads.data.table import LabelledRows, Rows
 
 FEWEST = 2
 """Positives (and negatives) that a unit needs to be learnt at all."""
@@ -133,13 +133,13 @@ def fold_groups(video: NDArray[np.integer], label: NDArray[np.generic] | None, c
     return folds
 
 
-def repeat_rare(label: NDArray[np.generic], most: int) -> NDArray[np.int64]:
-    """Row numbers in which the rows of a class with fewer than `most` come several times.
+def repeat_rare(label: NDArray[np.generic], count: int) -> NDArray[np.int64]:
+    """Row numbers in which the rows of a class with fewer than `count` come several times.
 
     LightAutoML refuses classes that have fewer rows than there are folds; weights make up for the copies.
     """
     counts = np.bincount(label)[label]
-    return np.repeat(np.arange(len(label)), np.maximum(1, -(-most // counts)))
+    return np.repeat(np.arange(len(label)), np.maximum(1, -(-count // counts)))
 
 
 def _together(rows: Rows) -> NDArray[np.int64]:
@@ -150,7 +150,7 @@ def _together(rows: Rows) -> NDArray[np.int64]:
 class TrainDevRows:
     """Rows of train, then of dev: truth, videos, and features of some of them."""
 
-    def __init__(self, train: Labelled, dev: Labelled) -> None:
+    def __init__(self, train: LabelledRows, dev: LabelledRows) -> None:
         self.parts = (train, dev)
         self.truth: NDArray[Any] = np.concatenate([train.truth, dev.truth])
         first, second = (_together(part.rows) for part in self.parts)

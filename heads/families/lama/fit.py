@@ -51,7 +51,7 @@ class FitResult:
 
     model: bytes
     """What predicts (heads.families.lama.scorer)."""
-    finished: dict[str, int]
+    finished_folds: dict[str, int]
     """Algorithm (as LightAutoML calls it) -> folds finished."""
     weights: dict[str, float]
     """Algorithm -> its share in the blend; 0 where the blend left it out."""

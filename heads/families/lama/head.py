@@ -23,7 +23,7 @@ from extract.runtime import inputs, limits, run_folder
 from extract.runtime.errors import InputError
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, blank_rows, row_weights
 from heads.base.threads import threads
-from heads.data.table import CHUNK, Labelled, Rows, space_evenly
+from heads.data.table import CHUNK, LabelledRows, Rows, space_evenly
 from heads.families.lama import budget
 from heads.families.lama import data as lama_data
 from heads.families.lama import fit as lama_fit
@@ -38,7 +38,7 @@ SINGLE = ("lgb", "lgb_tuned", "xgb", "xgb_tuned")
 """Algorithms that LightAutoML leaves out, without a word, where several outputs are learnt at once."""
 FIRST = 0.3
 """The part of the work that the first fits are, for the progress bar."""
-TIMED = 2000
+TIMING_ROWS = 2000
 """Rows that are predicted to see what predicting takes, where that is not known."""
 
 
@@ -82,7 +82,9 @@ class Lama(Head):
     scorers: list[lama_scorer.Scores] | None = None
     """Of `models`, once they have been asked for."""
 
-    def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
+    def fit(
+        self, train: LabelledRows, dev: LabelledRows, seed: int, on_progress: OnProgress = _quiet
+    ) -> dict[str, Any]:
         """See Head.fit. Learns from some thousand rows first, then from as many as there is time for.
 
         Raises InputError that names an algorithm which did not finish within `timeout`.
@@ -164,7 +166,7 @@ class Lama(Head):
 
     def _missing(self, fitted: FitResult | None) -> dict[str, int]:
         """The algorithms asked for that did not finish, and how many folds of them did."""
-        finished = fitted.finished if fitted else {}
+        finished = fitted.finished_folds if fitted else {}
         folds = {name: finished.get(lama_library.long_name(name), 0) for name in self.settings.algorithms}
         return {name: count for name, count in folds.items() if count < self.settings.cv}
 
@@ -182,15 +184,15 @@ class Lama(Head):
         """The second fits: see heads.families.lama.budget. `took`: seconds of each first fit."""
         s = self.settings
         train = data.parts[0].rows
-        predicted = int(budget.PREDICTED * len(data) * s.stride)
-        if budget.KNOWN.issuperset(s.algorithms):
+        predicted = int(budget.PREDICTED_SHARE * len(data) * s.stride)
+        if budget.KNOWN_ALGORITHMS.issuperset(s.algorithms):
             costs = []
             for target in self.targets:
                 outputs = len(target.columns) if target.kind == "multiclass" or target.is_joint else 1
                 algorithms = tuple(s.algorithms)
                 costs.append(budget.CostModel(train.width, s.cv, algorithms, outputs, s.trees, s.patience, predicted))
             return budget.plan(s.timeout, costs, [fitted.trees for fitted in first], few, rows)
-        values = train.take(space_evenly(len(train), TIMED))
+        values = train.take(space_evenly(len(train), TIMING_ROWS))
         self.predict(values)  # loads what predicts
         asked = time.monotonic()
         self.predict(values)

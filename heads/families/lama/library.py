@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 NAMES = {"linear_l2": "LinearL2", "lgb": "LightGBM", "rf": "RFSklearn", "cb": "CatBoost", "xgb": "XGBoost"}
 """What a finished algorithm is called inside LightAutoML."""
 
-UNUSED = (
+UNUSED_MODULES = (
     "lightautoml.automl.presets.utils",
     "lightautoml.ml_algo.dl_model",
     "lightautoml.ml_algo.icl",
@@ -46,8 +46,8 @@ class _Unused(ModuleType):
 
 
 def spare_imports() -> None:
-    """Let a process that does nothing but fit do without the imports of UNUSED."""
-    sys.modules.update({name: _Unused(name) for name in UNUSED if name not in sys.modules})
+    """Let a process that does nothing but fit do without the imports of UNUSED_MODULES."""
+    sys.modules.update({name: _Unused(name) for name in UNUSED_MODULES if name not in sys.modules})
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from multiprocessing.connection import wait
 
-from extract.runtime.errors import Failed
+from extract.runtime.errors import WorkError
 from extract.runtime.process import python_path
 from heads.base.threads import ENVIRONMENT
 from heads.families.lama.fit import FitOrder, FitResult
@@ -66,7 +66,7 @@ def run(
     """Fit order(0), order(1), ... order(count - 1), some `at_once`; at `until` (time.monotonic) what runs is ended.
 
     Returns what came of each, None where the time was up. `on_done` is told how many are finished. Raises RuntimeError
-    with its traceback where a fit failed, Failed where its process was killed.
+    with its traceback where a fit failed, WorkError where its process was killed.
     """
     results: list[FitResult | None] = [None] * count
     waiting = list(range(count))[::-1]
@@ -103,7 +103,7 @@ def _answer(worker: Worker) -> FitResult:
         fitted, problem = worker.connection.recv()
     except (EOFError, OSError):
         code = worker.process.wait()
-        raise Failed(
+        raise WorkError(
             f"a process of LightAutoML ended with exit code {code} (-9 is mostly too little memory: lower max_rows)"
         ) from None
     if problem is not None:

@@ -21,7 +21,7 @@ from heads.base.head import Head, HeadSettings, OnProgress, _quiet, row_weights,
 from heads.base.linear import Linear, softmax
 from heads.base.scaling import BlockScales
 from heads.data.arrays import read_tensors, write_tensors
-from heads.data.table import Labelled, Rows, space_evenly
+from heads.data.table import LabelledRows, Rows, space_evenly
 from heads.families.linear import sample as linear_sample
 from heads.families.linear import solvers
 from heads.families.linear.sample import Sample
@@ -62,14 +62,16 @@ class LinearHead(Head):
     learns_dev = True
     streams = True
 
-    def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
+    def fit(
+        self, train: LabelledRows, dev: LabelledRows, seed: int, on_progress: OnProgress = _quiet
+    ) -> dict[str, Any]:
         """See Head.fit. With a single recording (or person) the middle one of the penalties is taken."""
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1):  # sums are then the same whatever the number of cores
             return self._fit(train, dev, seed, on_progress)
 
-    def _fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress) -> dict[str, Any]:
+    def _fit(self, train: LabelledRows, dev: LabelledRows, seed: int, on_progress: OnProgress) -> dict[str, Any]:
         """Choose the penalty by folds, then learn from all rows that are drawn."""
         s = self.settings
         on_progress(0.0, "reads rows")

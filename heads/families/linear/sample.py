@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from heads.abaw.tasks import Task
 from heads.base.scaling import BlockScales, block_scales
 from heads.data import splits
-from heads.data.table import CHUNK, Labelled, Rows, space_evenly
+from heads.data.table import CHUNK, LabelledRows, Rows, space_evenly
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Sample:
         return number[self.group]
 
 
-def draw(train: Labelled, dev: Labelled, most: int, scales: BlockScales) -> Sample:
-    """At most `most` rows of train and dev together: views of one table."""
+def draw(train: LabelledRows, dev: LabelledRows, limit: int, scales: BlockScales) -> Sample:
+    """At most `limit` rows of train and dev together: views of one table."""
     if len(dev) and train.rows.videos != dev.rows.videos:
         raise ValueError("train and dev are not of one table")
-    at = space_evenly(len(train) + len(dev), most)
+    at = space_evenly(len(train) + len(dev), limit)
     cut = np.searchsorted(at, len(train))
     parts = [train.take(at[:cut]), dev.take(at[cut:] - len(train))]
     x = np.empty((len(at), train.rows.width), np.float32)

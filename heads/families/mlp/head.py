@@ -22,7 +22,7 @@ from heads.base import scaling, selection
 from heads.base.head import Head, OnProgress, _quiet
 from heads.base.threads import threads
 from heads.data.arrays import read_npz, require_shapes, write_npz
-from heads.data.table import Labelled, Rows
+from heads.data.table import LabelledRows, Rows
 from heads.families.mlp import network as mlp_network
 from heads.families.mlp import training as mlp_training
 from heads.families.mlp.settings import MlpSettings
@@ -35,7 +35,9 @@ class Mlp(Head):
     imports = ("heads.families.mlp.network:load",)
     settings: MlpSettings
 
-    def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
+    def fit(
+        self, train: LabelledRows, dev: LabelledRows, seed: int, on_progress: OnProgress = _quiet
+    ) -> dict[str, Any]:
         """See Head.fit. Without dev rows the last epoch is kept."""
         s = self.settings
         self.epochs = max(s.epochs, -(-s.min_steps // max(1, len(train) // s.batch)))
@@ -50,19 +52,19 @@ class Mlp(Head):
             "parameters": int(self.models[0].count_params()),
         }
 
-    def refit(self, rows: Labelled, seed: int, on_progress: OnProgress = _quiet) -> None:
+    def refit(self, rows: LabelledRows, seed: int, on_progress: OnProgress = _quiet) -> None:
         """See Head.refit: from the start again, each member up to its best epoch."""
         self._fit(rows, rows.take(np.empty(0, np.int64)), seed, on_progress)
 
     def _fit(
-        self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress
+        self, train: LabelledRows, dev: LabelledRows, seed: int, on_progress: OnProgress
     ) -> list[tuple[int, float | None]]:
         """Train all members up to `best_epochs`, side by side; returns each one's (best epoch, its selection score)."""
         self.width = train.rows.width
         self.embedding = scaling.embedding_columns(train.rows)
         self.moments = self.times = None
         if self.settings.standardise:
-            scales = self.settings.scales or scaling.BlockScales.same(self.settings.logits_times)
+            scales = self.settings.scales or scaling.BlockScales.make_uniform(self.settings.logits_times)
             times = scaling.block_scales(train.rows, scales)
             if self.settings.scaling == "robust":  # made larger once they are bent, or they would be bent the more
                 self.moments, self.times = scaling.quartiles(train.rows, self.settings.embedding_power), times

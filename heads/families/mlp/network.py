@@ -25,18 +25,18 @@ ACTIVATIONS = {"multilabel": "sigmoid", "multiclass": "softmax", "regression": "
 TINY = 1e-7
 
 
-UNUSED = ("matplotlib", "sklearn")
+UNUSED_MODULES = ("matplotlib", "sklearn")
 """Keras imports them where they are installed, for what no head does: half as long again."""
 
 
 def load() -> None:
-    """Import TensorFlow and Keras, the latter as if UNUSED were not installed: for processes that do nothing but train,
-    as nothing else in them can miss these.
+    """Import TensorFlow and Keras, the latter as if UNUSED_MODULES were not installed: for processes that do nothing but
+    train, as nothing else in them can miss these.
     """
     if "keras" in sys.modules:
         return
     _set_environment()
-    with hide(UNUSED):
+    with hide(UNUSED_MODULES):
         import keras  # noqa: F401
         import tensorflow  # noqa: F401
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from heads.abaw.tasks import Task
 from heads.base.head import OnProgress
 from heads.base.selection import best_epoch, label_weights, selection_score
-from heads.data.table import Labelled, Rows, read_ahead
+from heads.data.table import LabelledRows, Rows, read_ahead
 from heads.families.mlp import network as mlp_network
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Training:
         self,
         task: Task,
         settings: MlpSettings,
-        train: Labelled,
+        train: LabelledRows,
         epochs: int,
         seed: int,
         moments: Any = None,
@@ -56,7 +56,7 @@ class Training:
         for parts, truth in batches(self.train, order, self.batch):
             self._learn([tf.convert_to_tensor(part) for part in parts], tf.convert_to_tensor(truth))
 
-    def run(self, dev: Labelled, epochs: int, on_progress: OnProgress) -> tuple[int, float | None]:
+    def run(self, dev: LabelledRows, epochs: int, on_progress: OnProgress) -> tuple[int, float | None]:
         """Learn for `epochs` and go back to the best one by dev's `selection_score`; returns (best epoch, its score).
 
         Without dev rows the last epoch is the best, and its score None.
@@ -159,7 +159,7 @@ def coslog4(highest: float, total: int) -> Any:
 
 BYTES = 2**25
 """Of features that are gathered at a time."""
-MOST = 64
+MAX_BATCHES = 64
 """Batches that are gathered at a time."""
 
 Parts = tuple[NDArray[np.generic], ...]
@@ -169,10 +169,12 @@ Parts = tuple[NDArray[np.generic], ...]
 def batches_per_read(rows: Rows, batch: int) -> int:
     """How many batches of these rows are gathered at a time."""
     size = sum(block.values.shape[1] * block.values.itemsize for block in rows.blocks)
-    return min(MOST, max(1, BYTES // max(1, size * batch)))
+    return min(MAX_BATCHES, max(1, BYTES // max(1, size * batch)))
 
 
-def batches(labelled: Labelled, order: NDArray[np.int64], batch: int) -> Iterator[tuple[Parts, NDArray[np.generic]]]:
+def batches(
+    labelled: LabelledRows, order: NDArray[np.int64], batch: int
+) -> Iterator[tuple[Parts, NDArray[np.generic]]]:
     """The rows in `order` as (features, truth [batches, batch, ...]), `batches_per_read` at a time, the next ones read
     ahead. Rows at the end that fill no batch are left out.
     """

@@ -21,16 +21,16 @@ class Augmentation:
 
     noise: float = 0.0
     """Deviation of Gaussian noise, in deviations of a column."""
-    masked: float = 0.0
+    masked_share: float = 0.0
     """The part of a clip whose features become the mean, in one span; its frames are still predicted."""
-    dropped: float = 0.0
+    dropped_share: float = 0.0
     """The part of frames that are taken out, as if no face had been found."""
-    lost: float = 0.0
+    stream_loss: float = 0.0
     """How often a clip loses a whole stream that may be absent."""
 
 
 def augment(
-    x: Tensor, there: Tensor, augmentation: Augmentation, streams: Sequence[Stream], generator: torch.Generator
+    x: Tensor, present: Tensor, augmentation: Augmentation, streams: Sequence[Stream], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """The augmented clips, and which of their frames are there. The arguments are not changed."""
 
@@ -41,18 +41,18 @@ def augment(
     whole = x
     if augmentation.noise:
         x = x + augmentation.noise * torch.randn(x.shape, generator=generator, device=x.device)
-    if augmentation.masked:
-        span = draw(clips, 1) * 2 * augmentation.masked * length  # `masked` on average
+    if augmentation.masked_share:
+        span = draw(clips, 1) * 2 * augmentation.masked_share * length  # `masked` on average
         start = draw(clips, 1) * (length + span) - span
         place = torch.arange(length, device=x.device)
         x = x.masked_fill(((place >= start) & (place < start + span))[..., None], 0.0)
-    if augmentation.dropped:
-        left = there & (draw(clips, length) >= augmentation.dropped)
-        there = torch.where(left.any(1, keepdim=True), left, there)
+    if augmentation.dropped_share:
+        left = present & (draw(clips, length) >= augmentation.dropped_share)
+        present = torch.where(left.any(1, keepdim=True), left, present)
     optional = [stream.present for stream in streams if stream.present is not None]
-    if optional and (augmentation.noise or augmentation.masked or augmentation.lost):
+    if optional and (augmentation.noise or augmentation.masked_share or augmentation.stream_loss):
         x = x.clone() if x is whole else x
         for column in optional:
-            kept = draw(clips, 1) >= augmentation.lost
+            kept = draw(clips, 1) >= augmentation.stream_loss
             x[..., column] = whole[..., column] * kept
-    return x, there
+    return x, present

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from heads.base.head import OnProgress, _quiet
-from heads.data.table import PRESENT, Labelled, Rows
+from heads.data.table import PRESENT, LabelledRows, Rows
 from heads.families.sequence.head import Sequence, SequenceSettings
 
 if TYPE_CHECKING:
@@ -74,7 +74,9 @@ class Fusion(Sequence):
                 streams.append(Stream(block.network, start, end, present.get(block.network)))
         return tuple(streams)
 
-    def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
+    def fit(
+        self, train: LabelledRows, dev: LabelledRows, seed: int, on_progress: OnProgress = _quiet
+    ) -> dict[str, Any]:
         """See Head.fit; the facts count the rows without an optional stream."""
         facts = super().fit(train, dev, seed, on_progress)
         parts = {"train": train.rows.present, "dev": dev.rows.present}
@@ -82,7 +84,7 @@ class Fusion(Sequence):
         return facts | {"streams": [stream.name for stream in self.parts], "rows_without": without}
 
     def _augmentation(self) -> Augmentation:
-        return replace(super()._augmentation(), lost=self.settings.lost)
+        return replace(super()._augmentation(), stream_loss=self.settings.lost)
 
     def _moments(self, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Of each network's columns by itself, an optional one's over the rows that have it."""

@@ -24,7 +24,7 @@ from extract.runtime.run_folder import write_json
 from heads.base import scaling, selection
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet, share_progress
 from heads.data.arrays import read_tensors, require_shapes, write_tensors
-from heads.data.table import Labelled, Rows
+from heads.data.table import LabelledRows, Rows
 
 if TYPE_CHECKING:
     from heads.families.sequence.augment import Augmentation
@@ -122,7 +122,9 @@ class Sequence(Head):
 
         return (Stream("all", 0, rows.width),)
 
-    def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
+    def fit(
+        self, train: LabelledRows, dev: LabelledRows, seed: int, on_progress: OnProgress = _quiet
+    ) -> dict[str, Any]:
         """See Head.fit. Without dev rows the last epoch is kept."""
         from heads.families.sequence import training as sequence_training
 
@@ -142,12 +144,12 @@ class Sequence(Head):
             "device": sequence_training.device().type,
         }
 
-    def refit(self, rows: Labelled, seed: int, on_progress: OnProgress = _quiet) -> None:
+    def refit(self, rows: LabelledRows, seed: int, on_progress: OnProgress = _quiet) -> None:
         """See Head.refit: from the start again, each encoder up to its best epoch."""
         self._fit(rows, rows.take(np.empty(0, np.int64)), seed, on_progress)
 
     def _fit(
-        self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress
+        self, train: LabelledRows, dev: LabelledRows, seed: int, on_progress: OnProgress
     ) -> list[tuple[int, float | None]]:
         """Train all encoders, one after another, up to `best_epochs`; returns each one's (best epoch, its score)."""
         self.parts = self.streams_of(train.rows)
@@ -161,13 +163,13 @@ class Sequence(Head):
             self.models.append(training.model)
         return bests
 
-    def training(self, train: Labelled, epochs: int, seed: int) -> Training:
+    def training(self, train: LabelledRows, epochs: int, seed: int) -> Training:
         """The first encoder on its way to learn for `epochs`: for whoever wants to learn an epoch at a time."""
         self.epochs, self.parts = epochs, self.streams_of(train.rows)
         self.moments = self._moments(train.rows)
         return self._training(train, self._shapes()[0], seed * 1000)
 
-    def _training(self, train: Labelled, shape: Shape, seed: int) -> Training:
+    def _training(self, train: LabelledRows, shape: Shape, seed: int) -> Training:
         from heads.families.sequence import network as sequence_network
         from heads.families.sequence import training as sequence_training
 
@@ -178,7 +180,9 @@ class Sequence(Head):
     def _moments(self, rows: Rows) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and deviation of each column, as the features are standardised with."""
         mean, deviation = scaling.moments(rows)
-        return mean, deviation / scaling.block_scales(rows, scaling.BlockScales.same(self.settings.logits_times))
+        return mean, deviation / scaling.block_scales(
+            rows, scaling.BlockScales.make_uniform(self.settings.logits_times)
+        )
 
     def _shapes(self) -> list[Shape]:
         """Of each encoder: all seeds of the first shape, then of the next."""

@@ -72,8 +72,8 @@ class Encoder(nn.Module):
         """Features by train's moments; columns that say what is present stay as they are."""
         return (x - self.mean) / self.deviation
 
-    def forward(self, x: Tensor, there: Tensor) -> Tensor:
-        """Outputs from standardised features; places where `there` [clips, length] is false are looked at by nobody.
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        """Outputs from standardised features; places where `present` [clips, length] is false are looked at by nobody.
 
         What comes out at those places means nothing.
         """
@@ -87,7 +87,7 @@ class Encoder(nn.Module):
         result = torch.cat(parts, -1)
         result = self.dropout(result + self.places if self.shape.kind == "transformer" else result)
         for layer in self.layers:
-            result = layer(result, src_key_padding_mask=~there)
+            result = layer(result, src_key_padding_mask=~present)
         outputs: Tensor = self.out(self.norm(result))
         return outputs.float()
 

@@ -21,7 +21,7 @@ from heads.abaw.tasks import Task
 from heads.base import selection
 from heads.base.head import OnProgress
 from heads.base.threads import threads
-from heads.data.table import Labelled, Rows
+from heads.data.table import LabelledRows, Rows
 from heads.families.sequence import clips as sequence_clips
 from heads.families.sequence.augment import Augmentation, augment
 from heads.families.sequence.clips import PADDING
@@ -107,7 +107,7 @@ def _side_by_side(what: Callable[[Any], Any], of: Iterator[Any]) -> Iterator[Any
 class Training:
     """One encoder on its way: `model`, and what it takes to go on by an epoch."""
 
-    def __init__(self, task: Task, model: Encoder, course: TrainingConfig, train: Labelled, seed: int) -> None:
+    def __init__(self, task: Task, model: Encoder, course: TrainingConfig, train: LabelledRows, seed: int) -> None:
         self.task, self.course, self.train = task, course, train
         self.device = device()
         self.model = model.to(self.device)
@@ -133,7 +133,7 @@ class Training:
             for at, x in sequence_clips.gather_clips(self.train.rows, plan, self.course.batch):
                 self._learn(pool, at, x)
 
-    def run(self, dev: Labelled, epochs: int, on_progress: OnProgress) -> tuple[int, float | None]:
+    def run(self, dev: LabelledRows, epochs: int, on_progress: OnProgress) -> tuple[int, float | None]:
         """Learn for `epochs` and go back to the best one by dev's `selection_score`; returns (best epoch, its score).
         Dev is predicted without overlap. Without dev rows the last epoch is the best, and its score None.
         """

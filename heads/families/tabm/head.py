@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from heads.base import scaling, selection
 from heads.base.head import Head, OnProgress, _quiet
 from heads.data.arrays import read_tensors, require_shapes, write_tensors
-from heads.data.table import Labelled, Rows
+from heads.data.table import LabelledRows, Rows
 from heads.families.tabm.settings import TabmSettings
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ class Tabm(Head):
     settings: TabmSettings
     model: TabM
 
-    def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
+    def fit(
+        self, train: LabelledRows, dev: LabelledRows, seed: int, on_progress: OnProgress = _quiet
+    ) -> dict[str, Any]:
         """See Head.fit. Without dev rows the last epoch is kept."""
         from heads.families.sequence import training as sequence_training
         from heads.families.tabm.training import steps_per_epoch
@@ -51,11 +53,13 @@ class Tabm(Head):
             "device": sequence_training.device().type,
         }
 
-    def refit(self, rows: Labelled, seed: int, on_progress: OnProgress = _quiet) -> None:
+    def refit(self, rows: LabelledRows, seed: int, on_progress: OnProgress = _quiet) -> None:
         """See Head.refit: from the start again, up to the best epoch."""
         self._fit(rows, rows.take(np.empty(0, np.int64)), seed, on_progress)
 
-    def _fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress) -> tuple[int, float | None]:
+    def _fit(
+        self, train: LabelledRows, dev: LabelledRows, seed: int, on_progress: OnProgress
+    ) -> tuple[int, float | None]:
         """Learn up to the best epoch known, and return it anew with its selection score."""
         from heads.families.sequence import training as sequence_training
         from heads.families.tabm import network as tabm_network

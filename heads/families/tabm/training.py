@@ -18,7 +18,7 @@ from heads.abaw.tasks import Task
 from heads.base import selection
 from heads.base.head import OnProgress
 from heads.base.threads import threads
-from heads.data.table import Labelled, Rows, read_ahead, space_evenly
+from heads.data.table import LabelledRows, Rows, read_ahead, space_evenly
 from heads.families.sequence import training as sequence_training
 from heads.families.sequence.layers import generators
 from heads.families.sequence.network import activate, compute_loss
@@ -59,7 +59,7 @@ class Training:
     """One network on its way: `model`, and what it takes to go on by an epoch."""
 
     def __init__(
-        self, task: Task, settings: TabmSettings, model: TabM, train: Labelled, epochs: int, seed: int
+        self, task: Task, settings: TabmSettings, model: TabM, train: LabelledRows, epochs: int, seed: int
     ) -> None:
         self.task, self.settings, self.train = task, settings, train
         self.device = sequence_training.device()
@@ -92,7 +92,7 @@ class Training:
             for x, truth in read_ahead(read, range(0, len(order), self.batch)):
                 self._learn(pool, torch.from_numpy(x), torch.from_numpy(truth).to(self.device))
 
-    def run(self, dev: Labelled, epochs: int, on_progress: OnProgress) -> tuple[int, float | None]:
+    def run(self, dev: LabelledRows, epochs: int, on_progress: OnProgress) -> tuple[int, float | None]:
         """Learn for `epochs` and go back to the best one by dev's `selection_score`; returns (best epoch, its score).
 
         Of dev are looked at `epoch_rows` rows at most, evenly spaced.

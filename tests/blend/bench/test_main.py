@@ -33,9 +33,9 @@ def test_pools_have_the_published_numbers_of_videos_and_frames_and_gaps(name):
     assert all((np.diff(some) > 0).all() and some[0] >= 1 for some in there.values())
     assert sum(int(some[-1]) for some in there.values()) > frames  # some have no face
     pool, _ = bench_pools.make(name, None, 0.02, seed=0)
-    assert len(pool.known.rows) == round(0.02 * frames) == int(pool.present.sum())
+    assert len(pool.known_truth.rows) == round(0.02 * frames) == int(pool.present.sum())
     assert np.isfinite(pool.scores).all() and pool.scores.shape[0] == bench_pools.HEADS
-    truth = pool.known.values.reshape(len(pool.known.rows), -1)
+    truth = pool.known_truth.values.reshape(len(pool.known_truth.rows), -1)
     assert (truth.min(0) < truth.max(0)).all()
 
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from blend.bench.makespan import PIECES, SECONDS_UNTIL_NOTICED, Disturbances, Machines, Stage, Task, simulate
+from blend.bench.makespan import PIECES, SECONDS_UNTIL_NOTICE, Disturbances, Machines, Stage, Task, simulate
 
 CALM = Disturbances()
 
@@ -29,7 +29,7 @@ def test_jobs_without_disk_are_a_list_schedule():
         tasks = [Task(value - 0.5, 0.5, int(rng.integers(0, 5000))) for value in seconds]
         result = simulate([Stage("all", tasks)], Machines(nodes, cores), CALM)
         assert result.seconds == pytest.approx(list_schedule(seconds, nodes * cores))
-        assert result.lost == 0
+        assert result.lost_jobs == 0
 
 
 def test_stages_wait_for_each_other_and_threads_take_slots():
@@ -70,10 +70,12 @@ def test_failures_cost_time_and_lose_nothing():
     calm = simulate([Stage("all", tasks)], Machines(4, 2), CALM)
     rough = [simulate([Stage("all", tasks)], Machines(4, 2), Disturbances(failures=1.0), seed) for seed in range(20)]
     assert all(run.seconds >= calm.seconds for run in rough)
-    assert all(run.seconds >= calm.seconds + SECONDS_UNTIL_NOTICED or not run.lost for run in rough if run.lost > 2)
-    assert sum(run.lost for run in rough) > 20
+    assert all(
+        run.seconds >= calm.seconds + SECONDS_UNTIL_NOTICE or not run.lost_jobs for run in rough if run.lost_jobs > 2
+    )
+    assert sum(run.lost_jobs for run in rough) > 20
     # a failure an hour on each of 4 nodes of 2 slots over about 45 minutes: 6 jobs lost, give or take
-    assert 2 < np.mean([run.lost for run in rough]) < 12
+    assert 2 < np.mean([run.lost_jobs for run in rough]) < 12
 
 
 def test_stragglers_cost_less_than_they_are_slow_as_work_is_taken():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from blend.bench import predict
-from extract.runtime.errors import Failed
+from extract.runtime.errors import WorkError
 
 
 def test_the_face_moves_and_is_away_for_two_seconds_of_a_minute(tmp_path):
@@ -19,5 +19,5 @@ def test_the_face_moves_and_is_away_for_two_seconds_of_a_minute(tmp_path):
 
 
 def test_a_prediction_that_fails_is_no_measurement(tmp_path):
-    with pytest.raises(Failed, match="exit code 2"):
+    with pytest.raises(WorkError, match="exit code 2"):
         predict.main([tmp_path / "no blend"], 0.01, None)

@@ -50,7 +50,7 @@ def test_two_sides_of_a_recording_are_held_out_together(make_pool):
 def without(pool, video):
     """The pool with no annotated frame in one video."""
     keep = pool.video_of != video
-    return replace(pool, truth=Truth(pool.known.rows[keep], pool.known.values[keep]))
+    return replace(pool, truth=Truth(pool.known_truth.rows[keep], pool.known_truth.values[keep]))
 
 
 def test_videos_without_annotated_frames_make_no_fold_of_their_own(make_pool):
@@ -60,7 +60,7 @@ def test_videos_without_annotated_frames_make_no_fold_of_their_own(make_pool):
     assert {0, 3} == {v for fold in split for v in fold if v in (0, 3)}
     assert all(set(fold) & {0, 3} for fold in split)
     crossed = estimate.cross_fit(pool, SETTINGS, 0)
-    assert crossed is not None and crossed.pooled is not None
+    assert crossed is not None and crossed.pooled_score is not None
     assert estimate.cross_fit(without(make_pool("va", videos=2), 0), SETTINGS, 0) is None
 
 
@@ -70,11 +70,11 @@ def test_the_search_never_sees_held_out_labels(make_pool, name):
     folds = estimate.split(pool, 3, seed=0)
     before = estimate.cross_fit(pool, SETTINGS, 0)
     # other labels in the first fold, with the same content, so that the folds stay as they are
-    values = pool.known.values.copy()
+    values = pool.known_truth.values.copy()
     for video in folds[0]:
         rows = np.flatnonzero(pool.video_of == video)
         values[rows] = -values[rows] if name == "va" else values[np.random.default_rng(video).permutation(rows)]
-    after = estimate.cross_fit(replace(pool, truth=Truth(pool.known.rows, values)), SETTINGS, 0)
+    after = estimate.cross_fit(replace(pool, truth=Truth(pool.known_truth.rows, values)), SETTINGS, 0)
     assert after.folds == before.folds
     assert after.params[0] == before.params[0]  # searched on the other folds alone
     assert after.params[1] != before.params[1]
@@ -90,12 +90,12 @@ def test_pooled_is_the_score_of_all_held_out_decisions(make_pool, name):
         part = pool.select(fold)
         own = combine.combine(part, params)
         assert score == pytest.approx(part.score(own), abs=1e-12)
-        truth.append(part.known.values)
-        decided.append(own[part.known.rows])
+        truth.append(part.known_truth.values)
+        decided.append(own[part.known_truth.rows])
     pooled = pool.task.score(np.concatenate(truth), np.concatenate(decided))
-    assert crossed.pooled == pytest.approx(pooled, abs=1e-9)
+    assert crossed.pooled_score == pytest.approx(pooled, abs=1e-9)
     low, high = crossed.interval
-    assert low < crossed.pooled < high
+    assert low < crossed.pooled_score < high
 
 
 def test_one_video_cannot_be_cross_fitted(make_pool):

@@ -89,11 +89,11 @@ def test_no_report_of_few_videos_holds_a_bound_outside_the_scale(make_pool, task
     chosen = BlendSettings(draws=100, k_max=2)
     ways = [Selection(pool, chosen, seed).tune_with_weights(np.full(3, 1 / 3)), Selection(pool, chosen, seed).select()]
     for way in ways:
-        if way is None or way.crossed is None or way.crossed.interval is None:
-            assert videos <= 4 or way.crossed.pooled is None, "so few may all score the same"
+        if way is None or way.cross_fit is None or way.cross_fit.interval is None:
+            assert videos <= 4 or way.cross_fit.pooled_score is None, "so few may all score the same"
             continue
-        low, high = way.crossed.interval
-        assert (-1 if task == "va" else 0) <= low <= way.crossed.pooled <= high <= 1
+        low, high = way.cross_fit.interval
+        assert (-1 if task == "va" else 0) <= low <= way.cross_fit.pooled_score <= high <= 1
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -24,23 +24,23 @@ def test_the_params_are_those_of_the_way_that_is_wanted_and_known_before_the_res
     before = tuned.params, crossed.params
     one, other = tuned.finish(), crossed.finish()
     assert (one.select, other.select) == ("tuned", "cross_fitted")
-    assert before == (one.chosen.params, other.chosen.params) and before[0] != before[1]
+    assert before == (one.selected_blend.params, other.selected_blend.params) and before[0] != before[1]
     assert one.ways == other.ways  # both know both
     assert one.baselines == other.baselines and set(one.baselines) == {*pool.heads, "equal"}
     for way in (*one.ways.values(), *one.baselines.values()):
         assert way.score == pool.score(combine.combine(pool, way.params))
         told = report._way(way)
-        assert told["optimism"] == pytest.approx(way.score - way.crossed.pooled)
-        assert told["interval"] == list(way.crossed.interval) and told["k"] == way.params.k
+        assert told["optimism"] == pytest.approx(way.score - way.cross_fit.pooled_score)
+        assert told["interval"] == list(way.cross_fit.interval) and told["k"] == way.params.k
 
 
 def test_of_a_single_annotated_video_the_usual_blend_is_taken(make_pool):
     """Nothing can be held out, so nothing may be chosen by it."""
     outcome = find(make_pool("va", videos=1)).finish()
-    assert outcome.select == "cross_fitted" and outcome.chosen.params.k == 0
-    told = report._way(outcome.chosen)
+    assert outcome.select == "cross_fitted" and outcome.selected_blend.params.k == 0
+    told = report._way(outcome.selected_blend)
     assert told["cross_fitted"] is None and told["optimism"] is None and told["interval"] is None
-    assert all(way.crossed is None for way in outcome.baselines.values())
+    assert all(way.cross_fit is None for way in outcome.baselines.values())
 
 
 def test_progress_counts_the_trials_of_every_fold(make_pool):

@@ -73,13 +73,13 @@ def test_a_persons_influence_is_the_score_less_that_without_the_person(make_repo
     pool, outcome, table = make_report(name)
     assert table["people"] is None and all("person" not in row for row in table["videos"])
     told = with_people(pool, ["Ann", "Ben", "Ann", "", "Cyd", "Ben"])
-    decided = video_scores.decide(told, outcome.chosen)
-    videos = video_scores.facts(told, decided, outcome.chosen.params)
+    decided = video_scores.decide(told, outcome.selected_blend)
+    videos = video_scores.facts(told, decided, outcome.selected_blend.params)
     assert [row["person"] for row in videos] == ["Ann", "Ben", "Ann", None, "Cyd", "Ben"]
     assert [row["group"] for row in videos] == [0, 1, 0, 2, 3, 1]
     rows = video_scores.people(told, videos)
     assert [row["person"] for row in rows] == ["Ann", "Ben", "Cyd"]
-    truth, video_of = pool.known.values, pool.video_of
+    truth, video_of = pool.known_truth.values, pool.video_of
     for row, mine in zip(rows, ([0, 2], [1, 5], [4]), strict=True):
         assert row["videos"] == [pool.videos[v] for v in mine]
         out = np.isin(video_of, mine)
@@ -211,7 +211,10 @@ def test_only_networks_that_see_are_asked_and_only_where_people_are_not_known(dr
     )
     found = report_facts.describe_resemblance(config, sources, work)
     assert found == {"network": "demo_enet", "videos": len(val) + len(train), "count": 0, "pairs": []}
-    for other in (replace(sources, people={val[0]: "Ann"}), replace(sources, ours={}, theirs={"head": work})):
+    for other in (
+        replace(sources, people={val[0]: "Ann"}),
+        replace(sources, project_heads={}, external_heads={"head": work}),
+    ):
         assert report_facts.describe_resemblance(config, other, work) is None
     deaf = config.model_copy(update={"features": config.features.model_copy(update={"networks": ["audio"]})})
     assert report_facts.describe_resemblance(deaf, sources, work) is None

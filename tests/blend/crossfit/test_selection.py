@@ -7,7 +7,7 @@ import pytest
 from support.sweeps import sweep
 
 from blend.config import BlendSettings
-from blend.crossfit import estimate, folded
+from blend.crossfit import estimate, fold_pools
 from blend.crossfit import selection as select
 from blend.crossfit.selection import Selection
 from blend.crossfit.solvers import Candidate, make_solver
@@ -28,7 +28,7 @@ def test_its_params_are_the_average_of_the_folds_and_it_repeats_itself(make_pool
     pool = make_pool(name)
     selection = Selection(pool, SETTINGS, 0)
     way = selection.select()
-    solutions = [selection.solution(way.chosen, (f,)) for f in range(4)]
+    solutions = [selection.solution(way.candidate, (f,)) for f in range(4)]
     weights = [w if isinstance(w, tuple) else (w,) * len(pool.task.outputs) for w in way.params.weights]
     np.testing.assert_allclose(weights, np.mean([solution.weights for solution in solutions], axis=0))
     for key in ("thresholds", "bias", "scale", "shift"):
@@ -39,7 +39,7 @@ def test_its_params_are_the_average_of_the_folds_and_it_repeats_itself(make_pool
             np.testing.assert_allclose(getattr(way.params, key), np.mean(values, axis=0))
     assert way.score == pool.score(combine.combine(pool, way.params))
     assert way == Selection(pool, SETTINGS, 0).select()
-    assert way.params.k == way.chosen.k and way.params.kernel == "box"
+    assert way.params.k == way.candidate.k and way.params.kernel == "box"
 
 
 EVERYTHING = BlendSettings(
@@ -58,14 +58,14 @@ def changed(pool, videos, rng):
     """The pool with labels of some videos that have nothing to do with those before, and half of them gone."""
     there = np.isin(pool.video_of, videos)
     keep = ~there | (rng.random(len(there)) < 0.5)
-    pool = replace(pool, truth=Truth(pool.known.rows[keep], pool.known.values[keep]))
-    values = pool.known.values.copy()
+    pool = replace(pool, truth=Truth(pool.known_truth.rows[keep], pool.known_truth.values[keep]))
+    values = pool.known_truth.values.copy()
     rows = np.isin(pool.video_of, videos)
     if pool.task.name == "va":
         values[rows] = rng.uniform(-1, 1, values[rows].shape)
     else:
         values[rows] = rng.integers(0, 2 if pool.task.name == "au" else 8, values[rows].shape)
-    return replace(pool, truth=Truth(pool.known.rows, values))
+    return replace(pool, truth=Truth(pool.known_truth.rows, values))
 
 
 FEW = [("au", 4), ("va", 8)]
@@ -76,7 +76,7 @@ FEW = [("au", 4), ("va", 8)]
 def test_nothing_that_decides_a_fold_has_seen_its_labels(make_pool, monkeypatch, name, pools):
     """Wild labels in one fold after another: its choice and its params are equal to the bit, and others are not."""
     rng, others, chosen = np.random.default_rng(0), 0, []
-    monkeypatch.setattr(folded, "ROWS", 100)  # so that frames are thinned, too
+    monkeypatch.setattr(fold_pools, "ROWS", 100)  # so that frames are thinned, too
     for seed in range(pools):
         pool, train = make_pool(name, seed=seed, length=(15, 30)), make_pool(name, seed=seed + 100, length=(15, 30))
         pool, train = (replace(one, heads=("head0", "head1", "pretrained")) for one in (pool, train))
@@ -94,7 +94,7 @@ def test_nothing_that_decides_a_fold_has_seen_its_labels(make_pool, monkeypatch,
     assert others >= 0.75 * pools, "wild labels that change nothing anywhere test nothing"
     for field in ("kernel", "k", "with_train"):
         assert len({getattr(choice, field) for choice in chosen}) > 1, f"{field} was never chosen"
-    crossed = before.select().crossed
+    crossed = before.select().cross_fit
     assert list(crossed.params) == [before.average_folds(before.choose(f), f) for f in range(len(folds))]
 
 
@@ -120,7 +120,7 @@ def test_a_person_is_held_out_whole_and_counts_once(make_pool):
         estimate.evaluate(some, selection.folds, parts, params, SETTINGS, 0)
         for some in (pool, replace(pool, people=None))
     )
-    assert together.pooled == apart.pooled
+    assert together.pooled_score == apart.pooled_score
     low, high = apart.interval
     assert together.interval[0] < low < high < together.interval[1]
 
@@ -130,7 +130,7 @@ def test_two_videos_are_each_decided_by_the_usual_blend_of_the_other(make_pool, 
     pool = make_pool(name, videos=2)
     selection = Selection(pool, EVERYTHING, 0)
     way = selection.select()
-    for f, params in enumerate(way.crossed.params):
+    for f, params in enumerate(way.cross_fit.params):
         usual = selection.choose(f)
         assert usual == Candidate("box", 0, "shared", selection.options.parts[0])
         assert params == selection.params(usual, selection.solution(usual, (f,), f))
@@ -143,20 +143,22 @@ def biased(pool, by):
 
 def test_a_part_is_used_where_it_pays_and_not_elsewhere(make_pool):
     fair = make_pool("va", videos=12, length=(100, 120))
-    assert "shift" not in Selection(fair, SETTINGS, 0).select().chosen.part
+    assert "shift" not in Selection(fair, SETTINGS, 0).select().candidate.part
     off = biased(fair, 0.5)
     found = Selection(off, SETTINGS, 0).select()
-    assert "shift" in found.chosen.part
-    assert found.crossed.pooled > Selection(off, settings(shift=False), 0).select().crossed.pooled + 0.05
+    assert "shift" in found.candidate.part
+    assert (
+        found.cross_fit.pooled_score > Selection(off, settings(shift=False), 0).select().cross_fit.pooled_score + 0.05
+    )
 
 
 def test_a_filter_is_used_where_its_head_is_right_when_it_is_sure(make_pool):
     pool = make_pool("expr", videos=12, length=(60, 80))
-    truth = pool.known.values
+    truth = pool.known_truth.values
     sure = np.full(pool.scores.shape[1:], 0.02, np.float32)
     rng = np.random.default_rng(0)
     named = (truth < 7) & (rng.random(len(truth)) < 0.5)
-    sure[pool.known.rows[named], truth[named]] = 0.86
+    sure[pool.known_truth.rows[named], truth[named]] = 0.86
     names, scores = (*pool.heads, "pretrained"), np.concatenate([pool.scores, sure[None]])
     with_it = replace(pool, heads=names, scores=scores)
     others = dict.fromkeys(pool.heads, 1)
@@ -198,8 +200,8 @@ def test_what_settings_fix_is_kept(make_pool, name, changes, holds):
     pool = make_pool(name)
     way = Selection(pool, settings(**changes), 0).select()
     assert holds(way.params)
-    assert all(holds(params) for params in way.crossed.params)
-    assert np.isfinite(way.crossed.pooled)
+    assert all(holds(params) for params in way.cross_fit.params)
+    assert np.isfinite(way.cross_fit.pooled_score)
     assert way.score == pool.score(combine.combine(pool, way.params))
 
 
@@ -207,22 +209,22 @@ def test_with_every_number_given_nothing_is_chosen_and_nothing_too_good(make_poo
     pool = make_pool("au", heads=3)
     given = settings(weights={"head0": 0.6, "head1": [0.4] * 12}, k=2, kernels=["gaussian"], thresholds=[0.5] * 12)
     way = Selection(pool, given, 0).select()
-    assert {params.kernel for params in (way.params, *way.crossed.params)} == {"gaussian"}
-    assert all(params == way.params for params in way.crossed.params)
-    assert way.score == pytest.approx(way.crossed.pooled, abs=1e-12)
+    assert {params.kernel for params in (way.params, *way.cross_fit.params)} == {"gaussian"}
+    assert all(params == way.params for params in way.cross_fit.params)
+    assert way.score == pytest.approx(way.cross_fit.pooled_score, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_rows_looked_at_may_be_few(make_pool, name, monkeypatch):
     """Thinned, the weights come from every n-th frame; thresholds, biases and scores from all."""
     pool = make_pool(name, length=(100, 150))
-    monkeypatch.setattr(select.folded, "ROWS", 100)
-    real = select.folded.fold_pool
-    monkeypatch.setattr(select.folded, "fold_pool", lambda pool, folds, rows=None: real(pool, folds, rows or 100))
+    monkeypatch.setattr(select.fold_pools, "ROWS", 100)
+    real = select.fold_pools.fold_pool
+    monkeypatch.setattr(select.fold_pools, "fold_pool", lambda pool, folds, rows=None: real(pool, folds, rows or 100))
     selection = Selection(pool, SETTINGS, 0)
-    assert selection.solver.folded.step > 1 and selection.finisher.folded.step == 1
+    assert selection.solver.folded_pool.step > 1 and selection.finisher.folded_pool.step == 1
     way = selection.select()
-    assert way.score == pool.score(combine.combine(pool, way.params)) and np.isfinite(way.crossed.pooled)
+    assert way.score == pool.score(combine.combine(pool, way.params)) and np.isfinite(way.cross_fit.pooled_score)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -238,17 +240,17 @@ def test_heads_alone_are_tuned_like_a_search_of_one_head(make_pool, name):
         # the grid of k skips 4; au chooses its k by counts of 1/256
         assert found.score - 0.02 < way.score < found.score + (0.005 if name == "au" else 1e-6)
         assert way.params.weights == tuple(float(i == h) for i in range(3))
-        assert len(way.crossed.params) == 4 and way.crossed.interval is not None
+        assert len(way.cross_fit.params) == 4 and way.cross_fit.interval is not None
 
 
 def test_one_annotated_video_leaves_nothing_to_hold_out(make_pool):
     pool = make_pool("au", videos=1)
     selection = Selection(pool, SETTINGS, 0)
     usual = selection.select()
-    assert usual.crossed is None and usual.chosen == Candidate("box", 0, "shared", "pulled-plug-in")
+    assert usual.cross_fit is None and usual.candidate == Candidate("box", 0, "shared", "pulled-plug-in")
     assert usual.score == pool.score(combine.combine(pool, usual.params))
     way = selection.tune_with_weights(np.full(3, 1 / 3))
-    assert way.crossed is None and way.score is not None
+    assert way.cross_fit is None and way.score is not None
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -262,7 +264,7 @@ def test_train_out_of_fold_counts_half_where_it_is_wanted(make_pool, name):
     assert chosen.with_train and selection.choose(0).with_train
     alone = Selection(pool, both, 0)
     assert not alone.choose().with_train
-    on_train = make_solver(folded.fold_pool(train, [range(10)]), 0).solve(chosen, (), (0, 1, 2))
+    on_train = make_solver(fold_pools.fold_pool(train, [range(10)]), 0).solve(chosen, (), (0, 1, 2))
     for f in range(4):
         mine, theirs = selection.solution(chosen, (f,)), alone.solution(chosen, (f,))
         for key in ("weights", "thresholds", "bias", "scale", "shift"):

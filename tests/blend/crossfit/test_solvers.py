@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from blend.calibrate import threshold
-from blend.crossfit import folded
+from blend.crossfit import fold_pools
 from blend.crossfit.solvers import Candidate, Solution, average, make_solver
 from blend.decision import combine
 from blend.decision.params import Params
@@ -46,14 +46,16 @@ def test_its_tables_are_those_of_deciding(make_pool, name, candidate):
     pool = make_pool(name)
     if name == "va":
         pool = replace(
-            pool, scores=pool.scores * np.float32(0.3), truth=replace(pool.known, values=pool.known.values / 4)
+            pool,
+            scores=pool.scores * np.float32(0.3),
+            truth=replace(pool.known_truth, values=pool.known_truth.values / 4),
         )
-    solver = make_solver(folded.fold_pool(pool, FOLDS), 0)
+    solver = make_solver(fold_pools.fold_pool(pool, FOLDS), 0)
     found = solver.solve(candidate, (1,), HEADS)
     if name == "au":
         found = replace(found, thresholds=np.ceil(found.thresholds * 256) / 256)
-    decided = combine.combine(pool, as_params(pool, candidate, found))[pool.known.rows]
-    expected = pool.blend_task.count(pool.known.values, decided, pool.video_of, len(pool.videos))
+    decided = combine.combine(pool, as_params(pool, candidate, found))[pool.known_truth.rows]
+    expected = pool.blend_task.count(pool.known_truth.values, decided, pool.video_of, len(pool.videos))
     np.testing.assert_allclose(solver.table(candidate, found), expected, atol=1e-3 if name == "va" else 0)
 
 
@@ -61,12 +63,13 @@ def test_its_tables_are_those_of_deciding(make_pool, name, candidate):
 def test_a_solution_does_not_hang_on_the_folds_left_out(make_pool, name, candidate):
     pool = make_pool(name)
     for left_out in ((1,), (0, 2)):
-        truth = pool.known.values.copy()
+        truth = pool.known_truth.values.copy()
         held = np.isin(pool.video_of, [v for f in left_out for v in FOLDS[f]])
         truth[held] = np.random.default_rng(0).permutation(truth[held])
-        other = replace(pool, truth=replace(pool.known, values=truth))
+        other = replace(pool, truth=replace(pool.known_truth, values=truth))
         one, two = (
-            make_solver(folded.fold_pool(some, FOLDS), 0).solve(candidate, left_out, HEADS) for some in (pool, other)
+            make_solver(fold_pools.fold_pool(some, FOLDS), 0).solve(candidate, left_out, HEADS)
+            for some in (pool, other)
         )
         for key, value in vars(one).items():
             np.testing.assert_array_equal(value, getattr(two, key)) if value is not None else None
@@ -88,7 +91,7 @@ def test_numbers_go_a_part_of_the_way():
 def test_weights_of_one_head_alone_and_equal_ones(make_pool, name):
     """Heads are of falling quality; one that is a copy elsewhere has no share."""
     pool = make_pool(name, videos=12, length=(100, 120))
-    solver = make_solver(folded.fold_pool(pool, [[v] for v in range(12)]), 0)
+    solver = make_solver(fold_pools.fold_pool(pool, [[v] for v in range(12)]), 0)
     best = solver.weights(Candidate("box", 1, "best"), (3,), HEADS)
     np.testing.assert_array_equal(best[:, 0], [1, 0, 0])
     equal = solver.weights(Candidate("box", 1, "equal"), (3,), (0, 2))
@@ -98,9 +101,9 @@ def test_weights_of_one_head_alone_and_equal_ones(make_pool, name):
 def test_long_videos_count_less_per_frame(make_pool):
     """Moments of n frames weigh as n^(1 - POWER); thresholds come from counts that are weighted so."""
     pool = make_pool("va", length=(10, 90))
-    some = folded.fold_pool(pool, FOLDS)
+    some = fold_pools.fold_pool(pool, FOLDS)
     frames = np.bincount(pool.video_of, minlength=6)
-    np.testing.assert_allclose(some.video_weight, (frames / folded.TYPICAL) ** -folded.POWER)
+    np.testing.assert_allclose(some.video_weight, (frames / fold_pools.TYPICAL) ** -fold_pools.POWER)
     moments = some.moments("box", 2)
     np.testing.assert_allclose(
         some.sums("box", 2, (1,)), sum(moments[v] * some.video_weight[v] for v in (0, 3, 4, 5)), rtol=1e-9
@@ -110,10 +113,12 @@ def test_long_videos_count_less_per_frame(make_pool):
 def test_exact_thresholds_are_found_among_the_frames_when_it_matters(make_pool):
     pool = make_pool("au")
     candidate = Candidate("box", 1, part="exact")
-    found = make_solver(folded.fold_pool(pool, FOLDS), 0, exactly=True).solve(candidate, (1,), HEADS)
+    found = make_solver(fold_pools.fold_pool(pool, FOLDS), 0, exactly=True).solve(candidate, (1,), HEADS)
     some = pool.select([0, 3, 4, 5])
-    blended = combine.scores(some, found.weights.tolist(), "box", 1)[some.known.rows]
-    np.testing.assert_array_equal(found.thresholds, threshold.best(blended, some.known.values.astype(np.uint8))[0])
+    blended = combine.scores(some, found.weights.tolist(), "box", 1)[some.known_truth.rows]
+    np.testing.assert_array_equal(
+        found.thresholds, threshold.best(blended, some.known_truth.values.astype(np.uint8))[0]
+    )
 
 
 def test_the_average_of_solutions():

@@ -20,10 +20,10 @@ def params(pool, weights, k=0, kernel="box"):
 @pytest.mark.parametrize("name", TASKS)
 def test_one_head_without_smoothing_equals_scoring_it_directly(make_pool, name):
     pool = make_pool(name)
-    scores = pool.scores[1][pool.known.rows]
+    scores = pool.scores[1][pool.known_truth.rows]
     direct = {"au": lambda: scores >= 0.5, "expr": lambda: scores.argmax(1), "va": lambda: scores}[name]()
     decided = combine.combine(pool, params(pool, [0, 1, 0]))
-    assert pool.score(decided) == pool.task.score(pool.known.values, direct)
+    assert pool.score(decided) == pool.task.score(pool.known_truth.values, direct)
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -13,7 +13,7 @@ import pytest
 from blend import apply
 from blend.config import BlendSettings
 from blend.crossfit.outcome import ResultBuilder
-from blend.decision.params import KNOWN, Params
+from blend.decision.params import KNOWN_KEYS, Params
 from blend.search import search
 from blend.submission import alternatives
 from extract.runtime.errors import InputError
@@ -34,7 +34,7 @@ def fits(table):
 
 def test_it_is_a_schema_of_every_field_and_each_is_documented():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    assert set(SCHEMA["properties"]) == {*KNOWN, *apply.OWN_KEYS}
+    assert set(SCHEMA["properties"]) == {*KNOWN_KEYS, *apply.OWN_KEYS}
     text = files("blend").joinpath("README.md").read_text(encoding="utf-8")
     section = text[text.index("## params.json") : text.index("## Fixed numbers")]
     assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(SCHEMA["properties"])

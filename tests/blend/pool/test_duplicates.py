@@ -51,7 +51,7 @@ def test_a_copy_changes_no_decision_and_no_number(make_pool, task, name):
         np.testing.assert_array_equal(combine.combine(copied, beside.params), combine.combine(pool, alone.params))
         if name == "zzz":
             one, other = alone.finish(), beside.finish()
-            assert one.chosen.crossed.pooled == other.chosen.crossed.pooled
+            assert one.selected_blend.cross_fit.pooled_score == other.selected_blend.cross_fit.pooled_score
             assert other.baselines[name].score == other.baselines["head1"].score == one.baselines["head1"].score
             assert other.baselines["equal"].score == one.baselines["equal"].score
             assert beside.search.best_start("head zzz").score == alone.search.best_start("head head1").score

@@ -37,7 +37,7 @@ def test_a_timeline_is_as_long_as_the_annotation_or_the_last_prediction():
     pool = pools.for_validation(VA, found, {"b": annotation("b", 4, [0]), "a": annotation("a", 5)}, PRIOR)
     assert pool.videos == ("a", "b")
     assert pool.offsets.tolist() == [0, 5, 11]
-    assert pool.known.rows.tolist() == [0, 1, 2, 3, 4, 6, 7, 8]
+    assert pool.known_truth.rows.tolist() == [0, 1, 2, 3, 4, 6, 7, 8]
     assert pool.video_of.tolist() == [0] * 5 + [1] * 3
     assert np.flatnonzero(pool.present).tolist() == [0, 2, 6, 10]
     np.testing.assert_array_equal(pool.scores[0, 0], found["h"].videos["a"][1][0])
@@ -56,7 +56,7 @@ def test_the_order_of_heads_and_videos_does_not_matter():
     second = pools.for_validation(VA, {"y": two, "x": one}, dict(reversed(annotations.items())), PRIOR)
     assert first.heads == second.heads == ("x", "y")
     np.testing.assert_array_equal(first.scores, second.scores)
-    np.testing.assert_array_equal(first.known.rows, second.known.rows)
+    np.testing.assert_array_equal(first.known_truth.rows, second.known_truth.rows)
 
 
 def test_heads_with_other_videos_are_refused():
@@ -80,7 +80,7 @@ def test_listed_videos_without_predictions_have_no_face_and_unlisted_ones_are_re
     with pytest.raises(InputError, match=r"the video 'z' is not in .*list\.txt"):
         pools.for_test(VA, {"x": made(z=[1])}, listed, PRIOR)
     with pytest.raises(ValueError, match="no truth"):
-        _ = pool.known
+        _ = pool.known_truth
 
 
 @pytest.mark.parametrize("name", ["au", "expr", "va"])
@@ -93,10 +93,12 @@ def test_selected_videos_are_a_pool_of_their_own(make_pool, name):
             part.scores[:, part.offsets[new] : part.offsets[new + 1]],
             pool.scores[:, pool.offsets[old] : pool.offsets[old + 1]],
         )
-        np.testing.assert_array_equal(part.known.values[part.video_of == new], pool.known.values[pool.video_of == old])
         np.testing.assert_array_equal(
-            part.known.rows[part.video_of == new] - part.offsets[new],
-            pool.known.rows[pool.video_of == old] - pool.offsets[old],
+            part.known_truth.values[part.video_of == new], pool.known_truth.values[pool.video_of == old]
+        )
+        np.testing.assert_array_equal(
+            part.known_truth.rows[part.video_of == new] - part.offsets[new],
+            pool.known_truth.rows[pool.video_of == old] - pool.offsets[old],
         )
 
 
@@ -104,7 +106,7 @@ def test_other_peoples_heads_must_have_the_videos_of_all_but_ours_may_lack_a_fac
     annotations = {"a": annotation("a", 4), "b": annotation("b", 4)}
     whole, part = made(a=[1], b=[2]), made(a=[1])
     pool = pools.for_validation(VA, {"ours": part, "theirs": whole}, annotations, PRIOR, external=["theirs"])
-    assert pool.without_face == () and pool.count_filled(np.arange(8)) == {"ours": 7, "theirs": 6}
+    assert pool.without_face == () and pool.count_gaps(np.arange(8)) == {"ours": 7, "theirs": 6}
     np.testing.assert_array_equal(pool.scores[0, 4:], np.tile(PRIOR, (4, 1)))
     with pytest.raises(InputError, match="head 'theirs' lack the video 'b', which head 'ours' has; give it at least"):
         pools.for_validation(VA, {"ours": whole, "theirs": part}, annotations, PRIOR, external=["theirs"])
@@ -124,7 +126,7 @@ def test_filled_frames_are_counted_per_head_and_selected_with_their_videos():
     annotations = {"a": annotation("a", 4), "b": annotation("b", 3)}
     found = {"x": made(a=[1, 2], b=[1, 2, 3]), "y": made(a=[4], b=[2])}
     pool = pools.for_validation(VA, found, annotations, PRIOR)
-    assert pool.count_filled(np.arange(7)) == {"x": 2, "y": 5}
-    assert pool.count_filled(np.array([3, 5])) == {"x": 1, "y": 0}
-    assert pool.select([1]).count_filled(np.arange(3)) == {"x": 0, "y": 2}
-    np.testing.assert_array_equal(pool.present, pool.own.all(0))
+    assert pool.count_gaps(np.arange(7)) == {"x": 2, "y": 5}
+    assert pool.count_gaps(np.array([3, 5])) == {"x": 1, "y": 0}
+    assert pool.select([1]).count_gaps(np.arange(3)) == {"x": 0, "y": 2}
+    np.testing.assert_array_equal(pool.present, pool.coverage.all(0))

@@ -10,9 +10,9 @@ import pytest
 from blend import apply
 from blend.decision.params import Params
 from blend.predict import features as video_features
-from blend.predict import trained as predict_blends
+from blend.predict import trained_blends as predict_blends
 from blend.predict.source import VideoSource
-from blend.predict.trained import TrainedBlend
+from blend.predict.trained_blends import TrainedBlend
 from extract.faces import crop_videos
 from extract.features import store
 from extract.runtime import run_folder

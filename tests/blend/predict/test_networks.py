@@ -10,8 +10,8 @@ from blend import apply
 from blend.decision.params import Params
 from blend.pool import networks as predict_networks
 from blend.predict import features as video_features
-from blend.predict import trained as trained_blends
-from blend.predict.trained import TrainedBlend
+from blend.predict import trained_blends
+from blend.predict.trained_blends import TrainedBlend
 from extract.config import Config
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import TASKS

@@ -150,7 +150,7 @@ def test_of_very_many_people_the_list_is_short_and_says_what_it_leaves_out(peopl
     faces = drawing.Face.all_of(rows)
     paint = annotate.Painter(faces, 360, 640, np.zeros(1))
     assert paint.people.flat and paint.people.width <= people_panel.COLUMNS * people_panel.WIDTH
-    assert max(paint.people.places) == people - 1 and paint.people.shown <= 45
+    assert max(paint.people.places) == people - 1 and paint.people.capacity <= 45
     assert paint.frame(0, np.zeros((360, 640, 3), np.uint8)).shape[1] == paint.size[0]
 
 

@@ -10,7 +10,7 @@ from blend.decision import combine
 from blend.decision.params import Params
 from blend.pool import pool
 from blend.predict import scores as video_predictions
-from blend.predict.trained import TrainedBlend
+from blend.predict.trained_blends import TrainedBlend
 from heads.abaw.tasks import TASKS
 from heads.abaw.test_list import from_lengths
 from heads.data.predictions import Predictions
@@ -36,7 +36,7 @@ def test_the_same_blend_as_for_a_submission_gaps_included(name):
     listed = from_lengths({"v": 40}, task, Path("list"))
     given = {head: Predictions(task.outputs, {"v": part}) for head, part in heads.items()}
     expected = combine.combine(pool.for_test(task, given, listed, np.full(len(prior), 0.25, np.float32)), params)
-    np.testing.assert_array_equal(found.decided, expected)
+    np.testing.assert_array_equal(found.decisions, expected)
     assert found.scores.shape == (40, len(task.outputs))
 
 

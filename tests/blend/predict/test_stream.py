@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from blend import apply
 from blend.decision import smooth
 from blend.decision.params import Params
-from blend.predict import __main__, pretrained, stream
+from blend.predict import __main__, pretrained_blends, stream
 from blend.predict.predictor import Predictor
 from blend.predict.stream import Person, StreamOptions
 from extract.faces import crop_videos, detector
@@ -110,7 +110,7 @@ def compare(row, table_row, atol=1e-5):
 
 def test_without_kernels_a_stream_decides_as_a_file_does(blends, film, standing):
     with Predictor(blends[0]) as predictor:
-        predictor.trained = [with_kernel(item, "box", 0) for item in predictor.trained]
+        predictor.blends = [with_kernel(item, "box", 0) for item in predictor.blends]
         assert stream.LivePredictor(predictor).describe_difference() == ""
         rows = live_rows(predictor, film)
         table = predictor.predict(film)
@@ -125,7 +125,7 @@ def test_without_kernels_a_stream_decides_as_a_file_does(blends, film, standing)
 def test_every_frame_is_what_a_file_says_that_ends_with_it(blends, film, going, kernel):
     """Of au the kernel, of expr and va temporal columns; both at once differ, for a stream's earlier scores stand."""
     with Predictor(*blends) as predictor:
-        predictor.trained = [with_kernel(it, kernel, 3 * (it.task.name == "au")) for it in predictor.trained]
+        predictor.blends = [with_kernel(it, kernel, 3 * (it.task.name == "au")) for it in predictor.blends]
         assert "temporal columns of va" in stream.LivePredictor(predictor).describe_difference()
         rows = live_rows(predictor, film)
         assert 0 < sum(not row for row in rows.values()) < 20, "some frames have no face"
@@ -146,7 +146,7 @@ def with_kernel(item, kernel, k):
 
 def va_blend(kernel, k):
     """A blend whose one head gives the network's valence and arousal as they are."""
-    item = pretrained._blend(TASKS["va"], NETWORK, "")
+    item = pretrained_blends._blend(TASKS["va"], NETWORK, "")
     params = Params("va", VA, (NETWORK,), (1.0,), kernel, k)
     return dataclasses.replace(item, blend=apply.Blend(params, item.blend.prior, "train"))
 
@@ -209,7 +209,7 @@ def test_lines_have_what_the_tables_have_and_stderr_says_what_differs(blends, fi
     assert len(lines) == 40 and [line["frame"] for line in lines] == [*range(1, 41)]
     with Predictor(*blends) as predictor:
         columns = [name for name in predictor.predict(film).columns if name != "by"]
-        kernels = {item.task.name: smooth.reach(item.params.kernel, item.params.k) for item in predictor.trained}
+        kernels = {item.task.name: smooth.reach(item.params.kernel, item.params.k) for item in predictor.blends}
     assert set(lines[0]) == {*columns, "by", "latency_ms", "dropped"}
     assert lines[3]["time"] == 0.2 and lines[3]["dropped"] == 0 and 0 < lines[3]["latency_ms"] < 60_000
     assert lines[0]["by"] == "the demo's networks know drawn faces only"
@@ -237,8 +237,8 @@ def test_a_slow_predictor_drops_frames_and_counts_them(film, standing, monkeypat
     with live_streams.pipe(parts, rate=30) as number, at_stdin(number), Predictor(pretrained=NETWORK) as predictor:
         summary = stream.main("-", False, predictor, StreamOptions(out, drop=True))
     lines = [json.loads(line) for line in out.read_text().splitlines()]
-    assert len(lines) == summary.frames < 40 and summary.dropped == lines[-1]["dropped"] > 0
-    assert lines[-1]["frame"] == summary.frames + summary.dropped, "each frame is predicted or counted"
+    assert len(lines) == summary.frames < 40 and summary.drops == lines[-1]["dropped"] > 0
+    assert lines[-1]["frame"] == summary.frames + summary.drops, "each frame is predicted or counted"
     assert max(line["latency_ms"] for line in lines) < 2000
 
 
@@ -253,7 +253,7 @@ def test_what_waits_for_a_slow_predictor_has_come_long_before_its_line(standing,
     ):
         summary = stream.main("-", False, predictor, StreamOptions())
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert (summary.frames, summary.dropped) == (8, 0)
+    assert (summary.frames, summary.drops) == (8, 0)
     assert min(line["latency_ms"] for line in lines[3:]) > 790
 
 
@@ -313,7 +313,7 @@ def test_a_browser_sees_the_frames_with_what_was_predicted(standing, monkeypatch
     try:
         assert view.show(frame, [row]) and view._painter is None, "nothing is drawn where nobody looks"
         with urllib.request.urlopen(f"{view.server.url}stream.mjpg") as answer:
-            while not view.server.watched:
+            while not view.server.has_viewers:
                 time.sleep(0.01)
             assert view.show(frame, [row])
             assert answer.read(9) == b"--frame\r\n"

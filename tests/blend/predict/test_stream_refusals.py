@@ -55,7 +55,7 @@ def test_ctrl_c_while_models_load_promises_nothing_and_tells_no_password(monkeyp
         raise KeyboardInterrupt
 
     monkeypatch.setattr(stream, "LivePredictor", interrupt)
-    monkeypatch.setattr(LiveVideo, "_read", lambda self: self.opened.set())
+    monkeypatch.setattr(LiveVideo, "_read", lambda self: self.start_event.set())
     monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "blend.predict", "rtsp://me:secret@host/x"])
     done = invoke("rtsp://me:secret@host/x", "--pretrained", NETWORK)
     assert done.exit_code == 130 and done.stderr == "interrupted: the lines that were written stay\n"
@@ -74,7 +74,7 @@ def test_there_is_a_window_only_where_opencv_has_one(monkeypatch):
 
 def test_blends_that_need_sound_or_later_frames_are_refused(blends):
     with Predictor(blends[0]) as predictor:
-        [item] = predictor.trained
+        [item] = predictor.blends
         sections = {**predictor.networks, "audio": {"hears": {}}}
         for name in ("audio", "hears"):
             hearing = dataclasses.replace(item, networks=(*item.networks, name))

@@ -41,9 +41,9 @@ def test_every_value_is_in_its_row_and_rows_without_a_face_are_empty():
             assert line.iloc[3:].isna().all()
             continue
         assert line["width"] == pytest.approx(boxes[there.tolist().index(row + 1), 2], abs=0.01)
-        assert line["expression"] == EXPR[expr.decided[row]] and line["Fear"] == expr.scores[row, 3]
-        assert line["AU4"] == au.decided[row, 2] and line["AU4_score"] == au.scores[row, 2]
-        assert line["arousal"] == va.decided[row, 1]
+        assert line["expression"] == EXPR[expr.decisions[row]] and line["Fear"] == expr.scores[row, 3]
+        assert line["AU4"] == au.decisions[row, 2] and line["AU4_score"] == au.scores[row, 2]
+        assert line["arousal"] == va.decisions[row, 1]
 
 
 def test_two_faces_alternate_and_one_that_is_never_seen_has_empty_rows():

@@ -40,33 +40,35 @@ def test_a_head_without_weight_changes_no_curve_unless_it_is_the_filter(make_poo
 
 def test_f1_at_a_threshold_is_scikit_learns(make_report):
     pool, outcome, table = make_report("au")
-    curves, params = table["threshold_curves"], outcome.chosen.params
-    blended = combine.scores(pool, params.weights, params.kernel, params.k)[pool.known.rows]
-    truth = pool.known.values
+    curves, params = table["threshold_curves"], outcome.selected_blend.params
+    blended = combine.scores(pool, params.weights, params.kernel, params.k)[pool.known_truth.rows]
+    truth = pool.known_truth.values
     for i in (0, 7, 32, 63):
         for c, unit in enumerate(pool.task.outputs):
             expected = f1_score(truth[:, c], blended[:, c] >= curves["cuts"][i], zero_division=0)
             assert curves["f1"][unit][i] == pytest.approx(expected, abs=1e-5)
-    fold = np.isin(pool.video_of, outcome.chosen.crossed.folds[1])
+    fold = np.isin(pool.video_of, outcome.selected_blend.cross_fit.folds[1])
     expected = f1_score(truth[fold, 3], blended[fold, 3] >= curves["cuts"][20], zero_division=0)
     assert curves["f1_of_folds"][1]["AU6"][20] == pytest.approx(expected, abs=1e-5)
-    assert curves["found_without_fold"] == [list(p.thresholds) for p in outcome.chosen.crossed.params]
+    assert curves["found_without_fold"] == [list(p.thresholds) for p in outcome.selected_blend.cross_fit.params]
 
 
 def test_confusion_is_scikit_learns(make_report):
     pool, outcome, table = make_report("expr")
-    decided = video_scores.decide(pool, outcome.chosen).decisions
-    np.testing.assert_array_equal(table["confusion"], confusion_matrix(pool.known.values, decided, labels=range(8)))
+    decided = video_scores.decide(pool, outcome.selected_blend).decisions
+    np.testing.assert_array_equal(
+        table["confusion"], confusion_matrix(pool.known_truth.values, decided, labels=range(8))
+    )
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_reliability_bins_hold_the_means_of_their_frames(make_report, name):
     pool, outcome, table = make_report(name)
-    decided = video_scores.decide(pool, outcome.chosen)
+    decided = video_scores.decide(pool, outcome.selected_blend)
     low = -1 if name == "va" else 0
     predicted = decided.decisions if name == "va" else decided.scores
     for c, (output, bins) in enumerate(table["reliability"].items()):
-        truth = pool.known.values == c if name == "expr" else pool.known.values[:, c]
+        truth = pool.known_truth.values == c if name == "expr" else pool.known_truth.values[:, c]
         edges = np.linspace(low, 1, report_curves.BINS + 1)
         at = np.clip(np.digitize(predicted[:, c].astype(np.float64), edges) - 1, 0, report_curves.BINS - 1)
         there = np.unique(at)
@@ -80,7 +82,7 @@ def test_reliability_bins_hold_the_means_of_their_frames(make_report, name):
 def test_density_counts_every_frame_in_its_cell(make_report):
     pool, outcome, table = make_report("va")
     n = report_curves.CELLS
-    t, p = pool.known.values, video_scores.decide(pool, outcome.chosen).decisions
+    t, p = pool.known_truth.values, video_scores.decide(pool, outcome.selected_blend).decisions
     edges = np.linspace(-1, 1, n + 1)
     for name, x, y in (("truth", t[:, 0], t[:, 1]), ("blend", p[:, 0], p[:, 1]), ("arousal", t[:, 1], p[:, 1])):
         expected = np.histogram2d(y.astype(np.float64), x.astype(np.float64), (edges, edges))[0]

@@ -15,7 +15,7 @@ def test_facts_are_those_of_the_annotations(make_pool, make_corpus, name):
     assert facts["validation"]["filled"] == 0 and facts["validation"]["videos"] == len(pool.videos)
     texts = [path.read_text().splitlines()[1:] for path in sorted(corpus.val.glob("*.txt"))]
     rows = [np.array([[float(x) for x in line.split(",")] for line in text]) for text in texts]
-    valid = [(row != pool.task.unlabelled).all(1) for row in rows]
+    valid = [(row != pool.task.unlabelled_value).all(1) for row in rows]
     train = facts["train"]
     assert train["videos"] == len(texts) and train["frames"] == sum(map(len, texts))
     assert train["labelled"] == sum(int(v.sum()) for v in valid) == train["frames"] - train["unlabelled"]
@@ -45,7 +45,7 @@ def test_how_a_report_was_made_hides_passwords_and_knows_what_heads_took(make_co
     (head / "model").mkdir(parents=True)
     (head / "model" / "learnt.json").write_text('{"seconds": 12.5}')
     (head / "report.json").write_text('{"seconds": 13.75}')
-    sources = SimpleNamespace(ours={"mine": head, "other": corpus.work})
+    sources = SimpleNamespace(project_heads={"mine": head, "other": corpus.work})
     given = ["/usr/bin/python3", "-m", "blend.run", "--task", "va", "--storage", "postgresql://me:p@ss@host/db"]
     monkeypatch.setattr("sys.orig_argv", given)
     facts = report_facts.describe_making(corpus.config(), sources)
@@ -61,5 +61,5 @@ def test_a_copy_that_was_never_installed_has_no_version(make_corpus, monkeypatch
         raise report_facts.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(report_facts.metadata, "version", none_of_that)
-    facts = report_facts.describe_making(make_corpus("va").config(), SimpleNamespace(ours={}))
+    facts = report_facts.describe_making(make_corpus("va").config(), SimpleNamespace(project_heads={}))
     assert facts["version"] == "unknown" and facts["heads"] == {}

@@ -64,12 +64,12 @@ def test_the_leader_is_the_best_on_held_out_videos_whoever_it_is(make_report):
             report[part][name]["cross_fitted"] = report["expected"] = 0.5
             first = leaderboard.leader(report)
             assert (first.place, first.score) == ((part, name, "cross_fitted"), 0.5)
-            assert first.submitted == (name == submitted)
+            assert first.is_submission == (name == submitted)
             said = summary.sentences(report)
             assert sum("The leader on held-out videos" in line for line in said) == 1
             assert f"The leader on held-out videos is {first.name}, with 0.5000." in said
             warned = [line for line in caveats.list_caveats(report) if "the leader is" in line]
-            assert len(warned) == (not first.submitted)
+            assert len(warned) == (not first.is_submission)
         for part, name in places:
             report[part][name]["cross_fitted"] = 0.5
         assert leaderboard.leader(report).name == f"the head {next(iter(report['baselines']))} alone", "the simplest"

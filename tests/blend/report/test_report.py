@@ -39,25 +39,25 @@ def direct(pool, scores):
 @pytest.mark.parametrize("select", ["tuned", "cross_fitted"])
 def test_its_numbers_are_those_of_the_parts(build, name, select):
     pool, outcome, table = build(name, select)
-    truth, way = pool.known.values, outcome.ways[select]
+    truth, way = pool.known_truth.values, outcome.ways[select]
     for h, head in enumerate(pool.heads):
-        scores = pool.scores[h][pool.known.rows]
+        scores = pool.scores[h][pool.known_truth.rows]
         assert table["heads"][head] == pytest.approx(pool.task.score(truth, direct(pool, scores)), abs=1e-9)
         assert table["baselines"][head]["score"] == table["heads"][head]
     assert table["select"] == select
     assert table["submitted"] == way.score == pool.score(combine.combine(pool, way.params))
-    assert table["expected"] == way.crossed.pooled and table["searched"] == outcome.ways["tuned"].score
+    assert table["expected"] == way.cross_fit.pooled_score and table["searched"] == outcome.ways["tuned"].score
     assert np.mean(list(table["per_output"].values())) == pytest.approx(way.score, abs=1e-9)
     assert table["weights"] == way.params.as_json()["weights"]
-    assert table["cross_fitted"]["folds"] == list(way.crossed.scores)
-    assert table["cross_fitted"]["mean"] == pytest.approx(np.mean(way.crossed.scores))
-    assert table["cross_fitted"]["std"] == pytest.approx(np.std(way.crossed.scores, ddof=1))
-    assert table["optimism"] == pytest.approx(way.score - way.crossed.pooled)
-    assert table["interval"] == list(way.crossed.interval)
+    assert table["cross_fitted"]["folds"] == list(way.cross_fit.scores)
+    assert table["cross_fitted"]["mean"] == pytest.approx(np.mean(way.cross_fit.scores))
+    assert table["cross_fitted"]["std"] == pytest.approx(np.std(way.cross_fit.scores, ddof=1))
+    assert table["optimism"] == pytest.approx(way.score - way.cross_fit.pooled_score)
+    assert table["interval"] == list(way.cross_fit.interval)
     curve = dict(zip(table["score_against_k"]["k"], table["score_against_k"]["score"], strict=True))
     assert curve[way.params.k] == way.score
     assert (table["thresholds"] is not None) == (name == "au")
-    assert table["frames"]["labelled"] == len(pool.known.rows)
+    assert table["frames"]["labelled"] == len(pool.known_truth.rows)
     json.dumps(table, allow_nan=False)
 
 
@@ -78,7 +78,7 @@ def test_both_ways_and_every_baseline_are_told(build, name):
 def test_a_page_says_what_to_expect_and_what_the_other_way_reaches(build):
     _, outcome, table = build("au", "cross_fitted", videos=8)
     lines = " ".join(summary.sentences(table))
-    ways = {name: crossed.crossed.pooled for name, crossed in outcome.ways.items()}
+    ways = {name: crossed.cross_fit.pooled_score for name, crossed in outcome.ways.items()}
     assert f"reaches {ways['cross_fitted']:.4f}: expect that on new videos" in lines
     assert f"The other way, tuned on all validation videos, reaches {outcome.ways['tuned'].score:.4f}" in lines
     assert f"and {ways['tuned']:.4f} on held-out ones" in lines
@@ -113,7 +113,9 @@ def test_head_scores_that_are_not_defined_are_none(make_pool):
 
     pool = make_pool("va")
     flat = replace(
-        pool, scores=np.full_like(pool.scores, 0.5), truth=Truth(pool.known.rows, np.full_like(pool.known.values, 0.5))
+        pool,
+        scores=np.full_like(pool.scores, 0.5),
+        truth=Truth(pool.known_truth.rows, np.full_like(pool.known_truth.values, 0.5)),
     )
     table = report.build_scores(
         flat, ResultBuilder(flat, SETTINGS, 0, search.search(flat, SETTINGS, 1, 0)).finish(), SETTINGS, 0

@@ -18,25 +18,29 @@ TASKS = ["au", "expr", "va"]
 @pytest.mark.parametrize("name", TASKS)
 def test_held_out_decisions_are_those_of_the_folds_blends(make_report, name):
     pool, outcome, _ = make_report(name)
-    decided = video_scores.decide(pool, outcome.chosen)
+    decided = video_scores.decide(pool, outcome.selected_blend)
     assert decided.held_out
-    rows, video_of = pool.known.rows, pool.video_of
-    for held, params in zip(outcome.chosen.crossed.folds, outcome.chosen.crossed.params, strict=True):
+    rows, video_of = pool.known_truth.rows, pool.video_of
+    for held, params in zip(
+        outcome.selected_blend.cross_fit.folds, outcome.selected_blend.cross_fit.params, strict=True
+    ):
         whole = combine.combine(pool, params)  # smoothing never crosses videos, so cutting the pool changes nothing
         mine = np.isin(video_of, held)
         np.testing.assert_array_equal(decided.decisions[mine], whole[rows[mine]])
         blended = combine.scores(pool, params.weights, params.kernel, params.k)
         np.testing.assert_array_equal(decided.scores[mine], blended[rows[mine]])
-    assert pool.task.score(pool.known.values, decided.decisions) == pytest.approx(outcome.chosen.crossed.pooled)
+    assert pool.task.score(pool.known_truth.values, decided.decisions) == pytest.approx(
+        outcome.selected_blend.cross_fit.pooled_score
+    )
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_scores_influences_and_counts_are_those_of_the_videos(make_report, name):
     pool, outcome, table = make_report(name)
-    decided = video_scores.decide(pool, outcome.chosen)
+    decided = video_scores.decide(pool, outcome.selected_blend)
     rows = table["videos"]
     assert [row["video"] for row in rows] == list(pool.videos)
-    truth, video_of = pool.known.values, pool.video_of
+    truth, video_of = pool.known_truth.values, pool.video_of
     for v, row in enumerate(rows):
         mine = video_of == v
         parts = pool.task.per_output(truth[mine], decided.decisions[mine])
@@ -61,19 +65,19 @@ def test_scores_influences_and_counts_are_those_of_the_videos(make_report, name)
 
 def test_a_single_video_is_judged_by_the_blend_that_was_made_from_it(make_report):
     pool, outcome, table = make_report("expr", videos=1)
-    decided = video_scores.decide(pool, outcome.chosen)
+    decided = video_scores.decide(pool, outcome.selected_blend)
     assert not decided.held_out and not table["held_out"] and table["per_output_held_out"] is None
-    assert pool.task.score(pool.known.values, decided.decisions) == pytest.approx(outcome.chosen.score)
+    assert pool.task.score(pool.known_truth.values, decided.decisions) == pytest.approx(outcome.selected_blend.score)
     assert len(table["videos"]) == 1 and table["videos"][0]["influence"] is None
 
 
 def test_other_labels_or_other_frames_give_another_hash(make_report):
     pool, outcome, table = make_report("au")
-    values = pool.known.values.copy()
+    values = pool.known_truth.values.copy()
     values[0, 0] ^= 1
-    changed = replace(pool, truth=Truth(pool.known.rows, values))
-    decided = video_scores.decide(pool, outcome.chosen)
-    again = video_scores.facts(changed, decided, outcome.chosen.params)
+    changed = replace(pool, truth=Truth(pool.known_truth.rows, values))
+    decided = video_scores.decide(pool, outcome.selected_blend)
+    again = video_scores.facts(changed, decided, outcome.selected_blend.params)
     differ = [a["video"] for a, b in zip(again, table["videos"], strict=True) if a["truth"] != b["truth"]]
     assert differ == [pool.videos[0]]
 
@@ -81,16 +85,16 @@ def test_other_labels_or_other_frames_give_another_hash(make_report):
 def test_gaps_are_counted(make_report):
     pool, outcome, _ = make_report("va")
     holes = pool.present.copy()
-    holes[pool.known.rows[:7]] = False
+    holes[pool.known_truth.rows[:7]] = False
     gappy = replace(pool, present=holes)
-    rows = video_scores.facts(gappy, video_scores.decide(gappy, outcome.chosen), outcome.chosen.params)
+    rows = video_scores.facts(gappy, video_scores.decide(gappy, outcome.selected_blend), outcome.selected_blend.params)
     assert rows[0]["filled"] == 7 and sum(row["filled"] for row in rows) == 7
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_what_decisions_are_worth_is_what_scikit_learn_says(make_report, name):
     pool, outcome, table = make_report(name)
-    truth, decided = pool.known.values, video_scores.decide(pool, outcome.chosen).decisions
+    truth, decided = pool.known_truth.values, video_scores.decide(pool, outcome.selected_blend).decisions
     for c, output in enumerate(pool.task.outputs):
         found = table["decisions"][output]
         if name == "va":

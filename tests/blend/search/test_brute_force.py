@@ -11,7 +11,7 @@ from support.sweeps import sweep
 
 from blend.calibrate import threshold
 from blend.config import BlendSettings
-from blend.crossfit.folded import fold_pool
+from blend.crossfit.fold_pools import fold_pool
 from blend.decision import combine
 from blend.pool import gap_filling
 from blend.pool.pool import Pool, Truth
@@ -72,7 +72,7 @@ def window_means(scores, offsets, k):
 def smoothed_by_hand(pool, weight, k):
     """Blend, then window means, at the annotated frames."""
     blend = weight * pool.scores[0].astype(float) + (1 - weight) * pool.scores[1]
-    return window_means(blend, pool.offsets, k)[pool.known.rows]
+    return window_means(blend, pool.offsets, k)[pool.known_truth.rows]
 
 
 def best_f1_by_hand(scores, truth):
@@ -89,13 +89,15 @@ def test_thresholds(seed):
     pool = problem("au", seed)
     weight, k = FOUND[seed % 5], seed % 4
     blended = smoothed_by_hand(pool, weight, k)
-    best = [best_f1_by_hand(blended[:, c], pool.known.values[:, c]) for c in range(12)]
+    best = [best_f1_by_hand(blended[:, c], pool.known_truth.values[:, c]) for c in range(12)]
     found = search.params(pool, (weight, 1 - weight), "box", k)
     decided = combine.combine(pool, found)
-    np.testing.assert_allclose(pool.task.per_output(pool.known.values, decided[pool.known.rows]), best, atol=1e-9)
+    np.testing.assert_allclose(
+        pool.task.per_output(pool.known_truth.values, decided[pool.known_truth.rows]), best, atol=1e-9
+    )
     parts = objective.make(pool).parts(objective.Point((weight, 1 - weight), "box", k))
     np.testing.assert_allclose(parts, best, atol=1e-9)
-    fixed = threshold.f1_at(blended, pool.known.values, np.array(found.thresholds))
+    fixed = threshold.f1_at(blended, pool.known_truth.values, np.array(found.thresholds))
     np.testing.assert_allclose(fixed, best, atol=1e-9)
 
 
@@ -103,9 +105,9 @@ def test_thresholds(seed):
 def test_ccc(seed):
     pool = problem("va", seed)
     score = objective.make(pool)
-    truth = pool.known.values.astype(float)
+    truth = pool.known_truth.values.astype(float)
     for k in (0, 2):
-        means = [window_means(head.astype(float), pool.offsets, k)[pool.known.rows] for head in pool.scores]
+        means = [window_means(head.astype(float), pool.offsets, k)[pool.known_truth.rows] for head in pool.scores]
         x, y = (one.astype(float) for one in means)
         for weight in FOUND:
             blended = weight * x + (1 - weight) * y
@@ -123,7 +125,7 @@ def test_macro_f1(seed):
     score = objective.make(pool)
     for weight, k in [*((weight, 0) for weight in FOUND), (FOUND[seed % 5], 2)]:
         decided = smoothed_by_hand(pool, weight, k).argmax(1)
-        expected = f1_score(pool.known.values, decided, labels=range(8), average="macro", zero_division=0)
+        expected = f1_score(pool.known_truth.values, decided, labels=range(8), average="macro", zero_division=0)
         assert score((weight, 1 - weight), "box", k) == pytest.approx(expected, abs=1e-9)
 
 
@@ -149,7 +151,7 @@ def test_what_folds_are_scored_by_equals_scoring_their_pools(task, seed):
         parts = folded.parts("box", 0, np.array([weight, 1 - weight]))
         for subset, videos in (((0,), [1]), ((1,), [0]), ((), [0, 1])):
             some = pool.select(videos)
-            if not len(some.known.rows):
+            if not len(some.known_truth.rows):
                 continue
             direct = objective.make(some).parts(objective.Point((weight, 1 - weight), "box", 0))
             np.testing.assert_allclose(parts[subset], direct, atol=1e-6)

@@ -8,7 +8,7 @@ import pytest
 
 from blend.search import journal as search_journal
 from blend.search.journal import TrialJournal
-from extract.runtime.errors import Failed
+from extract.runtime.errors import WorkError
 
 MARK = {"task": "au", "seed": 0, "heads": {"one": "0123456789abcdef" * 4}}
 
@@ -158,7 +158,7 @@ def test_a_file_that_another_program_holds_or_that_may_not_be_written_is_left_wh
     whole = (tmp_path / "study.db").read_bytes()
     connection = sqlite3.connect(tmp_path / "study.db", isolation_level=None)
     connection.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(Failed, match=r"study\.db: another program holds it: .*nothing was changed"):
+    with pytest.raises(WorkError, match=r"study\.db: another program holds it: .*nothing was changed"):
         TrialJournal(tmp_path / "study.db", "au", MARK)
     connection.execute("ROLLBACK")
     connection.close()
@@ -208,14 +208,14 @@ def test_a_full_disk_while_it_is_made_or_written_is_one_line_and_leaves_nothing_
         return connection
 
     monkeypatch.setattr(search_journal.sqlite3, "connect", small)
-    with pytest.raises(Failed, match=r"study\.db: the disk is full: free some space"):
+    with pytest.raises(WorkError, match=r"study\.db: the disk is full: free some space"):
         TrialJournal(tmp_path / "study.db", "au", MARK)
     assert list(tmp_path.iterdir()) == []
     pages = 100_000
     with TrialJournal(tmp_path / "study.db", "au", MARK) as journal:
         journal.add(trial(0.5))
         pages = 1
-        with pytest.raises(Failed, match="the disk is full"):
+        with pytest.raises(WorkError, match="the disk is full"):
             for _ in range(200):
                 journal.add(trial(0.25))
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith("study.db")] == []

@@ -47,8 +47,8 @@ def test_the_ccc_from_moments_equals_its_definition(make_pool, seed):
     if seed % 4 == 1:
         pool = replace(pool, scores=np.concatenate([pool.scores[:2], np.full_like(pool.scores[:1], 0.25)]))  # constant
     weights = combine.simplex(rng.random(3))
-    blended = np.einsum("h,htc->tc", weights, pool.scores.astype(float))[pool.known.rows]
-    truth = pool.known.values.astype(float)
+    blended = np.einsum("h,htc->tc", weights, pool.scores.astype(float))[pool.known_truth.rows]
+    truth = pool.known_truth.values.astype(float)
     parts = []
     for c in range(2):
         t, p = truth[:, c], blended[:, c]
@@ -61,8 +61,8 @@ def test_the_ccc_from_moments_equals_its_definition(make_pool, seed):
 def test_the_expression_score_equals_scikit_learn(make_pool, seed):
     pool = make_pool("expr", seed=seed, videos=2, length=(5, 12))
     weights = combine.simplex(np.random.default_rng(seed).random(3))
-    decided = combine.scores(pool, weights, "box", 0)[pool.known.rows].argmax(1)
-    expected = f1_score(pool.known.values, decided, labels=range(8), average="macro", zero_division=0)
+    decided = combine.scores(pool, weights, "box", 0)[pool.known_truth.rows].argmax(1)
+    expected = f1_score(pool.known_truth.values, decided, labels=range(8), average="macro", zero_division=0)
     assert objective.make(pool)(weights, "box", 0) == pytest.approx(expected, abs=1e-9)
 
 
@@ -71,7 +71,7 @@ def test_a_ccc_that_is_not_defined_counts_as_0(make_pool):
     flat = replace(
         pool,
         scores=np.full_like(pool.scores, 0.5),
-        truth=Truth(pool.known.rows, np.full_like(pool.known.values, 0.5)),
+        truth=Truth(pool.known_truth.rows, np.full_like(pool.known_truth.values, 0.5)),
     )
     assert objective.make(flat)(WEIGHTS[0], "box", 0) == 0
     assert objective.make(flat)(WEIGHTS[0], "median", 1) == 0

@@ -10,7 +10,7 @@ from blend.search import processes
 from blend.search.processes import WorkerPool
 from blend.search.shared_study import SharedStorage
 from extract.jobs import local
-from extract.runtime.errors import Failed
+from extract.runtime.errors import WorkError
 
 FAKES = {"bug": "print(1 / 0)", "killed": "import os; os.kill(os.getpid(), 9)", "hangs": "input(); input()"}
 
@@ -44,7 +44,7 @@ def run(pool, folder, monkeypatch, how, step, workers=1):
 
 
 def test_an_error_is_shown_and_ends_the_search(make_pool, tmp_path, monkeypatch, capsys):
-    with pytest.raises(Failed, match="ended with exit code 1; what it said is above"):
+    with pytest.raises(WorkError, match="ended with exit code 1; what it said is above"):
         run(make_pool("va"), tmp_path, monkeypatch, "bug", 0, workers=2)
     assert "ZeroDivisionError" in capsys.readouterr().err
 
@@ -52,7 +52,7 @@ def test_an_error_is_shown_and_ends_the_search(make_pool, tmp_path, monkeypatch,
 def test_the_dead_are_replaced_unless_all_die(make_pool, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(processes, "MOST_DEATHS", 3)
     monkeypatch.setattr(local, "SECONDS_BETWEEN_LOOKS", 600.0)
-    with pytest.raises(Failed, match=r"3 processes of the search were ended by signals one after the other, .* 9 "):
+    with pytest.raises(WorkError, match=r"3 processes of the search were ended by signals one after the other, .* 9 "):
         run(make_pool("va"), tmp_path, monkeypatch, "killed", 0)
     assert capsys.readouterr().err.count("ended by signal 9; another takes its place") == 2
     started, shown = run(make_pool("va"), tmp_path, monkeypatch, "killed", 1)

@@ -41,9 +41,9 @@ def test_one_head_without_smoothing_is_that_head(make_pool, name):
     pool = make_pool(name, heads=1)
     fixed = {"thresholds": "fixed"} if name == "au" else {}
     found = search.search(pool, BlendSettings(k_max=0, **fixed), 1, seed=0)
-    scores = pool.scores[0][pool.known.rows]
+    scores = pool.scores[0][pool.known_truth.rows]
     direct = {"au": scores >= 0.5, "expr": scores.argmax(1), "va": scores}[name]
-    assert found.score == pool.task.score(pool.known.values, direct)
+    assert found.score == pool.task.score(pool.known_truth.values, direct)
     assert found.params.weights == (1.0,) and found.params.k == 0
     assert {trial.start for trial in found.trials} == {"head head0", "equal", "greedy"}
 
@@ -168,7 +168,7 @@ def test_a_pickle_in_the_trials_of_cmaes_is_not_run(make_pool, tmp_path):
 
     pool, settings, kept = make_pool("va"), BlendSettings(sampler="cmaes"), Memory()
     through = search.search(pool, settings, 50, 1, kept)
-    done = kept.made[:30]
+    done = kept.new_trials[:30]
     assert any("cma:" in name for trial in done for name in trial.system_attrs), "the package keeps its state so"
     for trial in done:
         trial.system_attrs["cma:optimizer:0"] = pickle.dumps(Bomb()).hex()

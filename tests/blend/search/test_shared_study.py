@@ -82,7 +82,7 @@ def test_four_processes_find_what_one_finds_and_are_killed_at_random(make_pool, 
     alone = search.search(pool, settings, 150, 0)
     kills = [1] * 3
     with killing(kills):
-        together = shared_search.run_shared(pool, settings, 150, 0, where(tmp_path), 4)
+        together = shared_search.run_shared_search(pool, settings, 150, 0, where(tmp_path), 4)
     assert together.score > alone.score - 1e-3
     assert len(together.trials) == len(alone.trials) == 150
     trials = trials_of(where(tmp_path))
@@ -93,14 +93,14 @@ def test_four_processes_find_what_one_finds_and_are_killed_at_random(make_pool, 
 
 def test_a_search_goes_on_and_a_finished_one_starts_no_process(make_pool, tmp_path, monkeypatch):
     pool, settings = make_pool("expr"), BlendSettings(trials=40)
-    first = shared_search.run_shared(pool, settings, 30, 0, where(tmp_path), 1)
+    first = shared_search.run_shared_search(pool, settings, 30, 0, where(tmp_path), 1)
     before = trials_of(where(tmp_path))
-    second = shared_search.run_shared(pool, settings, 40, 0, where(tmp_path), 2)
+    second = shared_search.run_shared_search(pool, settings, 40, 0, where(tmp_path), 2)
     after = trials_of(where(tmp_path))
     assert [t.params for t in after[: len(before)]] == [t.params for t in before] and len(after) > len(before)
     assert second.score >= first.score - 1e-12
     monkeypatch.setattr("extract.jobs.local.LocalMachine._start", None)
-    again = shared_search.run_shared(pool, settings, 40, 0, where(tmp_path), 2)
+    again = shared_search.run_shared_search(pool, settings, 40, 0, where(tmp_path), 2)
     assert again.params == second.params and again.score == second.score
     study = where(tmp_path).open()
     best = study._study.best_trial
@@ -114,14 +114,14 @@ def test_a_search_goes_on_and_a_finished_one_starts_no_process(make_pool, tmp_pa
 
 def test_no_time_leaves_the_starts_and_their_refinement(make_pool, tmp_path):
     pool, settings = make_pool("va"), BlendSettings(trials=60)
-    found = shared_search.run_shared(pool, settings, 60, 0, where(tmp_path), 2, until=time.monotonic() - 1)
+    found = shared_search.run_shared_search(pool, settings, 60, 0, where(tmp_path), 2, until=time.monotonic() - 1)
     assert len(trials_of(where(tmp_path))) == search.count(pool, settings, 0)
     assert found.score >= max(trial.score for trial in found.trials if trial.start is not None) - 1e-6
 
 
 def test_the_folders_own_study_of_another_search_is_set_aside_and_a_servers_is_refused(make_pool, tmp_path):
     pool, settings = make_pool("va"), BlendSettings(trials=1)
-    shared_search.run_shared(pool, settings, 1, 0, where(tmp_path), 1)
+    shared_search.run_shared_search(pool, settings, 1, 0, where(tmp_path), 1)
     other = where(tmp_path, heads={"head0": "1" * 64})
     with pytest.raises(InputError, match=r"is of another search: heads\.head0: '0+' there, '1+' now"):
         other.open()
@@ -133,7 +133,7 @@ def test_the_folders_own_study_of_another_search_is_set_aside_and_a_servers_is_r
 
 def test_cmaes_is_for_one_process(make_pool, tmp_path):
     with pytest.raises(InputError, match="is for one process"):
-        shared_search.run_shared(make_pool("va"), BlendSettings(sampler="cmaes"), 30, 0, where(tmp_path), 2)
+        shared_search.run_shared_search(make_pool("va"), BlendSettings(sampler="cmaes"), 30, 0, where(tmp_path), 2)
 
 
 def made(values):
@@ -200,4 +200,6 @@ def test_a_trial_that_is_changed_while_the_study_is_open_or_before_is_named(tmp_
 def test_a_journal_in_memory():
     journal = Memory(made([0.5]))
     journal.add(made([0.25])[0])
-    assert [trial.value for trial in journal.trials()] == [0.5] and [trial.value for trial in journal.made] == [0.25]
+    assert [trial.value for trial in journal.trials()] == [0.5] and [trial.value for trial in journal.new_trials] == [
+        0.25
+    ]

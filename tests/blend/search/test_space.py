@@ -55,7 +55,7 @@ def test_points_with_lists_survive_the_study(make_pool):
 def test_thresholds_follow_the_rule(make_pool, rule):
     pool = make_pool("au")
     made = search.params(pool, (0.2, 0.3, 0.5), "box", 2, BlendSettings(thresholds=rule))
-    blended, truth = combine.scores(pool, made.weights, "box", 2)[pool.known.rows], pool.known.values
+    blended, truth = combine.scores(pool, made.weights, "box", 2)[pool.known_truth.rows], pool.known_truth.values
     best, reached = threshold.best(blended, truth)
     if rule == "exact":
         np.testing.assert_array_equal(made.thresholds, best)
@@ -64,7 +64,7 @@ def test_thresholds_follow_the_rule(make_pool, rule):
     f1 = threshold.f1_at(blended, truth, np.array(made.thresholds))
     assert (f1 <= reached + 1e-12).all()
     np.testing.assert_allclose(
-        f1, pool.task.per_output(pool.known.values, combine.combine(pool, made)[pool.known.rows])
+        f1, pool.task.per_output(pool.known_truth.values, combine.combine(pool, made)[pool.known_truth.rows])
     )
 
 
@@ -74,9 +74,9 @@ def test_moments_are_matched_on_the_pool(make_pool, scale, shift, kernel):
     pool = make_pool("va")
     settings = BlendSettings(scale=scale, shift=shift)
     made = search.params(pool, (0.2, 0.3, 0.5), kernel, 3, settings)
-    blend = combine.scores(pool, made.weights, kernel, 3)[pool.known.rows].astype(float)
+    blend = combine.scores(pool, made.weights, kernel, 3)[pool.known_truth.rows].astype(float)
     moved = np.array(made.scale) * blend + np.array(made.shift)
-    truth = pool.known.values
+    truth = pool.known_truth.values
     np.testing.assert_allclose(moved.std(0), truth.std(0) if scale else blend.std(0), rtol=1e-4)
     np.testing.assert_allclose(moved.mean(0), truth.mean(0) if shift else blend.mean(0), atol=1e-5)
     from blend.search import objective

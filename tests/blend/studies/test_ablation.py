@@ -22,7 +22,7 @@ HEADS = ablation.HEADS
 
 
 def test_the_table_compares_seed_by_seed():
-    known = {"": ([0.5, 0.6], 0.55), ablation.BOTH: ([0.6, 0.58], None), "temporal columns": ([0.7, 0.7], 0.65)}
+    known = {"": ([0.5, 0.6], 0.55), ablation.TRAINVAL: ([0.6, 0.58], None), "temporal columns": ([0.7, 0.7], 0.65)}
     found = {"mlp": {variant: [Score(one, val) for one in test] for variant, (test, val) in known.items()}}
     plain, temporal, both = ablation.table(found)
     assert (plain["variant"], plain["test"], plain["change"]) == ("", pytest.approx(0.55), 0)
@@ -68,10 +68,10 @@ def test_heads_are_measured_once_and_kept(made: ablation.Data, monkeypatch: pyte
     kept = made.work / "kept.json"
     found = ablation.measure_seeds(made, 2, kept)
     direct = {"direct targets", "temporal columns and direct targets"}
-    assert set(found) == {"lightgbm"} and set(found["lightgbm"]) == {"", ablation.BOTH, "temporal columns", *direct}
+    assert set(found) == {"lightgbm"} and set(found["lightgbm"]) == {"", ablation.TRAINVAL, "temporal columns", *direct}
     for variant, scores in found["lightgbm"].items():
         assert len(scores) == 2 and all(0 < score.test < 1 for score in scores)
-        assert all((score.val is None) == (variant == ablation.BOTH) for score in scores)
+        assert all((score.val is None) == (variant == ablation.TRAINVAL) for score in scores)
     assert found["lightgbm"]["direct targets"] != found["lightgbm"][""]
     assert len(json.loads(kept.read_text())) == 8
     with monkeypatch.context() as patch:
@@ -117,7 +117,7 @@ def test_smoothing_and_thresholds_come_from_validation(made: ablation.Data, monk
         return pool(of, model, part)
 
     monkeypatch.setattr(ablation, "_pool", noting)
-    assert len(ablation.scores(made, one, 0, both=True)) == 2
+    assert len(ablation.scores(made, one, 0, with_trainval=True)) == 2
     assert seen == ["val", "test", "test"]
 
 

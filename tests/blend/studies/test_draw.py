@@ -8,7 +8,7 @@ from blend.decision import combine
 from blend.decision.params import Params
 from blend.studies import draw
 from blend.studies.simulation import population
-from blend.studies.simulation.measure import PARTS, PLAIN, WAYS, measure
+from blend.studies.simulation.measure import PARTS, PLAIN_WAY, WAYS, measure
 
 
 def test_sizes_are_spread_evenly_however_many_pairs_there_are():
@@ -45,7 +45,7 @@ def test_kinds_of_test_are_of_the_other_set(task):
     assert len(made["half"].videos) == max(draw.FEWEST, len(own.videos) // 2)
     np.testing.assert_array_equal(triple.scores[:, : own.offsets[-1]], own.scores)
     assert made["shift"].scores.shape[1] > 0 and made["shift"].videos == own.videos
-    assert all(population.shows_everything(one) for one in made.values())
+    assert all(population.shows_all_labels(one) for one in made.values())
 
 
 def test_further_test_sets_share_no_video_with_validation_or_its_first_test_set():
@@ -74,7 +74,7 @@ def test_every_way_scores_what_its_params_decide():
     found = measure(validation, {"one": test, "two": validation}, settings, 0, False, True, {"one": [validation, test]})
     assert found["further"] == {"one": [found["test"][name]["cross_fitted"] for name in ("two", "one")]}
     plain = Params("au", test.task.outputs, test.heads, (1 / 6,) * 6)
-    assert found["test"]["one"][PLAIN] == test.score(combine.combine(test, plain))
+    assert found["test"]["one"][PLAIN_WAY] == test.score(combine.combine(test, plain))
     assert found["test"]["two"]["tuned"] == found["said"]["tuned"]["own"], "its own videos"
     assert found["test"]["two"]["cross_fitted"] == found["said"]["cross_fitted"]["own"]
     alone = {}

@@ -12,11 +12,11 @@ def test_the_heads_know_nothing(task):
     assert pool.scores.shape == (5, 200 * nothing.FRAMES, len(pool.task.outputs)) and len(pool.videos) == 200
     found = []
     for c in range(len(pool.task.outputs)):
-        truth = pool.known.values == c if task == "expr" else pool.known.values[:, c]
+        truth = pool.known_truth.values == c if task == "expr" else pool.known_truth.values[:, c]
         found += [np.corrcoef(truth, scores)[0, 1] for scores in pool.scores[:, :, c]]
     assert abs(np.mean(found)) < 0.03 and np.abs(found).max() < 0.15, "as chance has it in about 500 free frames"
     if task == "au":
-        np.testing.assert_allclose(pool.known.values.mean(0), nothing.RATE, atol=0.04)
+        np.testing.assert_allclose(pool.known_truth.values.mean(0), nothing.RATE, atol=0.04)
     again = nothing.draw(task, 200, np.random.default_rng(1))
     np.testing.assert_array_equal(pool.scores, again.scores)
 

@@ -31,14 +31,14 @@ def test_the_command_prints_writes_and_goes_on(tmp_path):
     assert simulate.main(*arguments, 6, CHECKING_SEED, 1, 12, alone) == found
     assert sorted(alone.read_text().splitlines()) == sorted(out.read_text().splitlines())
     assert len(out.read_text().splitlines()) == 3
-    assert simulate.read_finished(out) == found, "the table of the file alone"
+    assert simulate.read_finished_table(out) == found, "the table of the file alone"
 
 
 def test_the_table_is_of_one_seed(tmp_path, capsys):
     out = tmp_path / "out.jsonl"
     arguments = (["va"], ["fewest"], ["people"])
     found = [simulate.main(*arguments, 2, seed, 1, 12, out) for seed in (0, 1)]
-    assert simulate.read_finished(out) == found[1] != found[0]
+    assert simulate.read_finished_table(out) == found[1] != found[0]
     simulate.command(show=out, as_markdown=True)
     shown = capsys.readouterr().out
     assert shown.count("| va, 6 to 15 | people |") == 2 and "95 % held test" in shown

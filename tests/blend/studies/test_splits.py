@@ -99,7 +99,7 @@ def test_every_label_is_in_every_part_where_that_can_be(corpus):
     for person in (1, 4, 8):
         values[f"v{person}x0"][:] = 5
     annotations = {name: annotation_files.Annotation(name, values[name], np.ones(FRAMES, bool)) for name in names}
-    made = split_corpus.Labelled(TASKS["expr"], annotations, read.files, read.groups)
+    made = split_corpus.LabelledCorpus(TASKS["expr"], annotations, read.files, read.groups)
     for number in range(10):
         for videos in split_corpus.parts(made, 0, number).values():
             assert any((values[video] == 5).any() for video in videos)

@@ -52,7 +52,7 @@ def test_different_ones_are_written_checked_and_twins_left_out(make_pool, tmp_pa
         assert submission.check(path, listed, pool.task) == []
         texts.add(path.read_text())
         blend = apply.read(path.with_suffix(".json"))
-        assert blend.params == made.params and blend.prior == prior and one["what"] == made.what
+        assert blend.params == made.params and blend.prior == prior and one["what"] == made.description
         different = combine.combine(pool, made.params) != combine.combine(pool, entries[0].params)
         assert one["differs"] == pytest.approx(different.reshape(len(different), -1).any(1).mean())
     assert len(texts) == 3 and written["files"][0]["differs"] == 0 < written["files"][1]["differs"]

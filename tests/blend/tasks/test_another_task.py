@@ -18,7 +18,7 @@ from blend.tasks.lookup import BLEND_TASKS
 from blend.tasks.multiclass import Multiclass
 from blend.tasks.multilabel import Multilabel
 from blend.tasks.regression import Regression
-from blend.unlabelled import compare as unlabelled
+from blend.unlabelled_test import compare as unlabelled
 from heads.abaw import annotations, test_list
 from heads.abaw.tasks import SINGLE_TASKS, MulticlassTask, MultilabelTask, RegressionTask
 from heads.data import splits

@@ -17,7 +17,7 @@ def test_less_than_two_batches():
 @pytest.mark.slow
 def test_both_loops_are_measured(tmp_path):
     result = learning.main(pictures=6, repeats=1, batch=2, device="cpu", seed=0)
-    assert result["ratio"] == pytest.approx(result[learning.OURS] / result[learning.BARE])
+    assert result["ratio"] == pytest.approx(result[learning.PROJECT_LOOP] / result[learning.BARE_LOOP])
     assert 0 < result["gigabytes"] < 3
     assert f"ratio {result['ratio']:.2f}" in learning.table(result)
 

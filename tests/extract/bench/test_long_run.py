@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from extract.bench import long_run
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 
 
 def test_a_run_is_measured_by_tenths_and_its_network_apart():
@@ -33,6 +33,6 @@ def test_unknown_networks_and_too_few_crops_are_refused_and_a_run_that_fails_is_
         long_run.main(20, "other", seed=0)
     with pytest.raises(InputError, match="--long 9: expected at least 10"):
         long_run.main(9, "demo_enet", seed=0)
-    with pytest.raises(Failed, match="ended with exit code"):
+    with pytest.raises(WorkError, match="ended with exit code"):
         settings = {"corpus": {"name": "c", "frames": str(tmp_path / "none")}, "features": {"networks": ["demo_enet"]}}
         long_run._watched(tmp_path, settings)

@@ -11,7 +11,7 @@ def test_lines_say_what_the_annotations_say_or_that_it_is_missing(name):
     row = plan.video(name)
     lines = [line.split(",") for line in multitask.write_annotation(plan.SEED, row).splitlines()]
     frames = [int(cells[0].split("/")[1][:5]) for cells in lines]
-    assert frames == list(range(1, row.frames + 1, multitask.EVERY)) and {
+    assert frames == list(range(1, row.frames + 1, multitask.FRAME_STEP)) and {
         cells[0].split("/")[0] for cells in lines
     } == {name}
     numbers = np.array([cells[1:] for cells in lines], float)

@@ -16,7 +16,7 @@ from extract.jobs import cluster as cluster_module
 from extract.jobs.cluster import Cluster, Dispatcher
 from extract.jobs.job import Job, Needs, fits
 from extract.jobs.record import Record
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 
 pytest.importorskip("distributed")
 BIG = {"THREADS": 8, "MEMORY": 64e9, "GPU": 1}
@@ -124,10 +124,10 @@ def test_what_failed_on_the_best_worker_claims_what_another_has(needs, tmp_path,
 def test_what_is_waited_for_is_looked_for_among_the_workers_that_may_do_it(tmp_path, monkeypatch, capsys):
     some = Machines(tmp_path, monkeypatch, big=BIG, small=SMALL)
     some.add(needs=Needs(8, 10**9))
-    some.run._open["job"].started = True  # as the one that knew "big" before it was another's
+    some.run._open["job"].has_started = True  # as the one that knew "big" before it was another's
     some.run._open["job"].only = ["small"]
     for _ in range(2):
-        some.look(cluster_module.SECONDS_UNTIL_SAID + 1)
+        some.look(cluster_module.SECONDS_UNTIL_NOTICE + 1)
     assert "no worker of dask://here:1 has THREADS=8 MEMORY=1e+09; job waits for one" in capsys.readouterr().err
 
 
@@ -140,10 +140,10 @@ def test_where_the_biggest_worker_goes_for_good_less_is_claimed(begun, tmp_path,
     del some.has["big"]
     some.look()
     some.has["big"] = BIG  # killed and started again
-    some.look(cluster_module.SECONDS_FOR_OTHERS)
+    some.look(cluster_module.SECONDS_FOR_WORKERS)
     del some.has["big"]
     some.look()
-    some.look(cluster_module.SECONDS_FOR_OTHERS)
+    some.look(cluster_module.SECONDS_FOR_WORKERS)
     assert some.last is first
     some.look(1.0)
     assert first.status == "cancelled" and some.could_run(some.last) == ["small"] and some.last.threads == 2
@@ -155,12 +155,12 @@ def test_jobs_of_a_moment_without_workers_wait_and_claim_what_the_first_has(tmp_
     needs = Needs(4, 20 * 10**9, gpu=True)
     assert some.add("one", needs) is None and some.add("two", needs) is None
     for _ in range(3):
-        some.look(cluster_module.SECONDS_FOR_OTHERS)
+        some.look(cluster_module.SECONDS_FOR_WORKERS)
     assert not some.handed and "has no workers left; waiting for some" in capsys.readouterr().err
     some.has["big"] = BIG
     some.look()
     claimed = {"THREADS": 4, "MEMORY": 20e9, "GPU": 1}
-    assert [(one.job.name, one.claimed, one.threads) for one in some.handed] == [
+    assert [(one.job.name, one.claims, one.threads) for one in some.handed] == [
         ("one", claimed, 4),
         ("two", claimed, 4),
     ]
@@ -171,7 +171,7 @@ def test_where_all_workers_went_for_long_jobs_claim_what_the_next_has(tmp_path, 
     first = some.add(needs=Needs(8, 10**9))
     some.has.clear()
     some.look()
-    some.look(cluster_module.SECONDS_FOR_OTHERS + 1)
+    some.look(cluster_module.SECONDS_FOR_WORKERS + 1)
     assert some.handed == [first] and first.status == "cancelled"
     some.has["small"] = SMALL
     some.look()
@@ -200,9 +200,9 @@ def test_jobs_that_find_only_strangers_are_given_up(tmp_path, monkeypatch, capsy
     some = Machines(tmp_path, monkeypatch, stale=SMALL)
     some.refuses(some.add("told"), "stale")
     assert some.add("untold") is None
-    some.look(cluster_module.SECONDS_FOR_OTHERS + 1)
+    some.look(cluster_module.SECONDS_FOR_WORKERS + 1)
     assert not some.run._open and "worker stale is left out: it differs" in capsys.readouterr().err
-    with pytest.raises(Failed, match="2 of 2 jobs failed"):
+    with pytest.raises(WorkError, match="2 of 2 jobs failed"):
         some.record.raise_failures()
 
 
@@ -218,7 +218,7 @@ def test_a_result_that_is_lost_with_its_worker_is_no_lost_scheduler(tmp_path, mo
     some.look()
     assert some.last.only == ["two"]
     some.client.status = "connecting"
-    with pytest.raises(Failed, match="the scheduler dask://here:1 is gone"):
+    with pytest.raises(WorkError, match="the scheduler dask://here:1 is gone"):
         some.look()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from extract.jobs.job import Job
 from extract.jobs.record import Record, slug
-from extract.runtime.errors import Failed
+from extract.runtime.errors import WorkError
 
 
 def job(name: str) -> Job:
@@ -23,7 +23,7 @@ def test_what_ran_where_for_how_long_and_what_failed(tmp_path, capsys):
     good, bad, late = job("good"), job("bad"), job("late")
     record.note_start(good, "one")
     record.note_start(good, "two")
-    record.done(good, result("two", 2.5))
+    record.note_success(good, result("two", 2.5))
     record.note_start(bad, "two")
     record.note_failure(bad, result("two", 1.0), "it broke")
     record.note_loss(bad, [result("two", 1.0, ("some", "it broke"))])
@@ -45,13 +45,13 @@ def test_what_ran_where_for_how_long_and_what_failed(tmp_path, capsys):
     assert jobs["bad"]["failures"] == [{"worker": "two", "host": "host of two", "why": "it broke"}]
     assert jobs["bad"]["seconds"] is None and record.starts(good) == 2 and record.starts(late) == 1
     assert capsys.readouterr().err == "warning: bad failed on two; its log is bad.txt\n"
-    with pytest.raises(Failed, match=r"(?s)^1 of 3 jobs failed .* bad, on two; .*bad\.txt:\nsome\nit broke$"):
+    with pytest.raises(WorkError, match=r"(?s)^1 of 3 jobs failed .* bad, on two; .*bad\.txt:\nsome\nit broke$"):
         record.raise_failures()
 
 
 def test_nothing_failed_is_nothing_to_raise(tmp_path):
     record = Record("dask://head:1", tmp_path, "some")
-    record.done(job("good"), result("one", 1.0))
+    record.note_success(job("good"), result("one", 1.0))
     record.raise_failures()
     record.write([])
     assert json.loads((tmp_path / "cluster" / "some.json").read_text())["given_up"] == []

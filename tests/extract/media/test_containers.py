@@ -208,7 +208,7 @@ def _said(content):
 def watch(times, packets):
     watched, end = containers.Watch(), 0
     for frame, skip in packets:
-        watched.packet(SimpleNamespace(size=100, pos=end + skip, is_corrupt=False, is_keyframe=True), ours=True)
+        watched.packet(SimpleNamespace(size=100, pos=end + skip, is_corrupt=False, is_keyframe=True), is_picture=True)
         end += skip + 100
         watched.frame(times[frame])
     return watched

@@ -40,8 +40,8 @@ def test_a_finished_film_in_a_pipe_is_read_whole_however_slow_its_user_is(form):
             got.append(frame)
     assert [frame.number for frame in got] == [*range(1, 31)] and [told(frame) for frame in got] == [*range(30)]
     np.testing.assert_allclose([frame.seconds for frame in got], np.arange(30) / 15, atol=1e-3)
-    assert {frame.dropped for frame in got} == {0} and got[0].pixels.shape == (64, 96, 3)
-    assert all(a.arrived <= b.arrived for a, b in itertools.pairwise(got))
+    assert {frame.drops for frame in got} == {0} and got[0].pixels.shape == (64, 96, 3)
+    assert all(a.arrival <= b.arrival for a, b in itertools.pairwise(got))
 
 
 def test_a_slow_user_of_a_live_film_gets_the_newest_frames_and_every_other_one_is_counted():
@@ -54,7 +54,7 @@ def test_a_slow_user_of_a_live_film_gets_the_newest_frames_and_every_other_one_i
     numbers = [frame.number for frame in got]
     assert numbers[-1] == 40 and 3 < len(got) < 25
     assert [told(frame) for frame in got] == [number - 1 for number in numbers], "a number is its frame's own"
-    assert got[-1].dropped == 40 - len(got), "what was not given was dropped, and nothing is counted twice"
+    assert got[-1].drops == 40 - len(got), "what was not given was dropped, and nothing is counted twice"
     ages = [frame.number - before.number for before, frame in itertools.pairwise(got[2:])]
     assert np.mean(ages) > 3, "it does not fall behind"
 
@@ -62,23 +62,25 @@ def test_a_slow_user_of_a_live_film_gets_the_newest_frames_and_every_other_one_i
 def test_frames_of_a_live_film_before_anybody_looks_are_no_dropped_ones():
     parts = live_streams.encode(grey(45))
     with live_streams.pipe(parts, rate=30) as number, LiveVideo("-", drop=True, pipe=number) as frames:
-        assert frames.opened.wait(5)
+        assert frames.start_event.wait(5)
         time.sleep(0.3)
         got = [*frames]
     assert 3 < len(got) < 40 and (got[0].number, got[0].seconds) == (1, 0.0)
-    assert len(got) + got[-1].dropped == got[-1].number < 45 - told(got[0]) + 1 and told(got[-1]) == 44
+    assert len(got) + got[-1].drops == got[-1].number < 45 - told(got[0]) + 1 and told(got[-1]) == 44
 
 
 def test_a_frame_arrives_before_it_waits_for_room():
     with live_streams.pipe(live_streams.encode(grey(12))) as number, LiveVideo("-", pipe=number) as frames:
         until = time.monotonic() + 10
-        while frames._came <= live.HELD:
+        while frames._came <= live.QUEUE_LENGTH:
             assert time.monotonic() < until
             time.sleep(0.01)
         time.sleep(0.2)
         taken = time.monotonic()
         got = [*frames]
-    assert [frame.arrived < taken for frame in got[: live.HELD + 2]] == [True] * (live.HELD + 1) + [False]
+    assert [frame.arrival < taken for frame in got[: live.QUEUE_LENGTH + 2]] == [True] * (live.QUEUE_LENGTH + 1) + [
+        False
+    ]
 
 
 def test_stop_ends_a_film_that_nothing_comes_of_any_more():
@@ -173,7 +175,7 @@ def test_a_file_on_the_web_is_read_whole_and_what_has_no_length_is_live():
     with live_streams.server(content, len(content)) as url, LiveVideo(url) as film:
         assert [told(frame) for frame in film] == [*range(20)] and film.drop is False
     with live_streams.server(b"".join(live_streams.encode(grey(20)))) as url, LiveVideo(url) as film:
-        assert film.opened.wait(5) and film.drop is True
+        assert film.start_event.wait(5) and film.drop is True
 
 
 def mp4(frames):

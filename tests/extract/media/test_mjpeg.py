@@ -46,20 +46,20 @@ def wait_until(condition):
 def test_a_browser_gets_the_page_and_every_picture_while_it_looks(server):
     with urllib.request.urlopen(server.url) as page:
         assert b'<img src="/stream.mjpg"' in page.read() and page.headers["Content-Type"].startswith("text/html")
-    assert not server.watched
+    assert not server.has_viewers
     with urllib.request.urlopen(f"{server.url}stream.mjpg") as answer:
         assert answer.headers["Content-Type"] == "multipart/x-mixed-replace; boundary=frame"
-        wait_until(lambda: server.watched)
+        wait_until(lambda: server.has_viewers)
         for level in (40, 200):
             server.show(np.full((30, 50, 3), level, np.uint8))
             picture = next_picture(answer)
             assert picture.shape == (30, 50, 3) and abs(float(picture.mean()) - level) < 2
     for level in range(100):  # who has gone is noticed by what cannot be sent
         server.show(np.full((300, 300, 3), level, np.uint8))
-        if not server.watched:
+        if not server.has_viewers:
             break
         time.sleep(0.02)
-    assert not server.watched
+    assert not server.has_viewers
 
 
 def test_only_this_machine_and_pages_of_its_own_see_it(server):
@@ -86,15 +86,15 @@ def test_only_this_machine_and_pages_of_its_own_see_it(server):
 
 def test_so_many_look_at_once_and_no_more(server):
     with contextlib.ExitStack() as stack:
-        for _ in range(mjpeg.MOST):
+        for _ in range(mjpeg.MAX_VIEWERS):
             stack.enter_context(urllib.request.urlopen(f"{server.url}stream.mjpg"))
         with pytest.raises(urllib.error.HTTPError, match="503") as error:
             urllib.request.urlopen(f"{server.url}stream.mjpg")
         error.value.close()
-        assert server._watching == mjpeg.MOST
+        assert server._watching == mjpeg.MAX_VIEWERS
     for level in range(100):
         server.show(np.full((300, 300, 3), level, np.uint8))
-        if not server.watched:
+        if not server.has_viewers:
             break
         time.sleep(0.02)
     with urllib.request.urlopen(f"{server.url}stream.mjpg") as answer:
@@ -110,14 +110,14 @@ def test_who_says_nothing_or_takes_nothing_is_let_go(monkeypatch):
             assert silent.recv(1) == b"", "the connection is closed"
         with socket.create_connection(("127.0.0.1", server.port)) as full:
             full.sendall(b"GET /stream.mjpg HTTP/1.0\r\nHost: localhost\r\n\r\n")
-            wait_until(lambda: server.watched)
+            wait_until(lambda: server.has_viewers)
             noise = np.random.default_rng(0).integers(0, 255, (1000, 1500, 3), np.uint8)
             for _ in range(60):
                 server.show(noise)
-                if not server.watched:
+                if not server.has_viewers:
                     break
                 time.sleep(0.05)
-            assert not server.watched
+            assert not server.has_viewers
     finally:
         server.close()
 
@@ -134,7 +134,7 @@ def test_a_port_that_cannot_be_had_is_said(port):
 
 def test_closing_ends_who_looks(server):
     with urllib.request.urlopen(f"{server.url}stream.mjpg") as answer:
-        wait_until(lambda: server.watched)
+        wait_until(lambda: server.has_viewers)
         server.close()
         assert answer.read() == b""
 

@@ -31,12 +31,12 @@ def test_every_picture_is_in_one_set_and_neighbours_stay_together(tmp_path):
         assert [number for part in own for number in part] == list(range(1, count + 1)), "2 before 10, in order"
         assert max(map(len, own)) - min(map(len, own)) <= 1, "each set has the same part of a class"
     frames = sets["faces-00"].list_frames()
-    assert frames.chosen and frames.numbers.tolist() == list(range(1, len(frames.names) + 1)) and not frames.odd
+    assert frames.is_subset and frames.numbers.tolist() == list(range(1, len(frames.names) + 1)) and not frames.odd
 
 
 @pytest.mark.parametrize("count", [1, 3, 99, 100, 101, 106_120])
 def test_listed_pictures_are_placed_in_the_lists_order(tmp_path, count):
-    names, set_of, frame = picture_sets.place_listed(tmp_path / "list.txt", count)
+    names, set_of, frame = picture_sets.place_listed_pictures(tmp_path / "list.txt", count)
     assert len(names) == min(count, 100) and names == sorted(set(names))
     assert (np.diff(set_of) >= 0).all() and set(set_of.tolist()) == set(range(len(names)))
     for v in range(len(names)):

@@ -9,7 +9,7 @@ import pytest
 from support.sounds import tone, write_sound
 
 from extract.media import synthetic, video
-from extract.media.sound import Heard, Unreadable, blocks
+from extract.media.sound import Tally, Unreadable, blocks
 from extract.media.timestamps import picture_times
 
 RATES = {
@@ -23,7 +23,7 @@ RATES = {
 
 def heard(path, rate=16_000):
     """All of a file's sound on the grid from 0, gaps as silence."""
-    parts = list(blocks(path, rate, Heard()))
+    parts = list(blocks(path, rate, Tally()))
     out = np.zeros(max(start + len(samples) for start, samples in parts), np.float32)
     for start, samples in parts:
         out[max(start, 0) : start + len(samples)] = samples[max(-start, 0) :]
@@ -103,7 +103,7 @@ def test_a_pause_in_the_sound_is_a_gap_and_not_a_shift(tmp_path):
                 container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     np.testing.assert_allclose(peaks(heard(path), 16_000, 2), [0.5, 2.5], atol=0.001)
-    parts = list(blocks(path, 16_000, Heard()))
+    parts = list(blocks(path, 16_000, Tally()))
     assert [start for start, _ in parts] == [0, 32_000]
 
 
@@ -127,12 +127,12 @@ def test_any_rate_and_stereo_become_mono_at_the_wanted_one(tmp_path, rate):
 def test_what_cannot_be_heard_says_why(tmp_path):
     silent = synthetic.write_video(tmp_path / "v.mp4", frame_times(Fraction(25), False, 1), None)
     with pytest.raises(Unreadable, match="no sound in it"):
-        list(blocks(silent, 16_000, Heard()))
+        list(blocks(silent, 16_000, Tally()))
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(Unreadable, match="cannot be read"):
-        list(blocks(tmp_path / "text.mp4", 16_000, Heard()))
+        list(blocks(tmp_path / "text.mp4", 16_000, Tally()))
     with pytest.raises(Unreadable, match="cannot be read"):
-        list(blocks(tmp_path / "none.mp4", 16_000, Heard()))
+        list(blocks(tmp_path / "none.mp4", 16_000, Tally()))
     assert len(picture_times(tmp_path / "text.mp4")) == len(picture_times(tmp_path / "none.mp4")) == 0
 
 
@@ -168,9 +168,9 @@ def is_tone(found, begin, end):
 
 def test_damaged_pieces_are_counted_and_leave_silence(tmp_path):
     path = damaged_aac(tmp_path / "v.m4a", 6, 1 / 3, 2 / 3)
-    said = Heard()
+    said = Tally()
     parts = list(blocks(path, 16_000, said))
-    assert 80 < said.damaged < 100  # of 48,000 / 1,024 a second
+    assert 80 < said.damaged_pieces < 100  # of 48,000 / 1,024 a second
     found = heard(path)
     assert is_tone(found, 0.1, 1.8) and not found[int(2.1 * 16_000) : int(3.9 * 16_000)].any()
     assert is_tone(found, 4.2, 5.9)
@@ -179,9 +179,9 @@ def test_damaged_pieces_are_counted_and_leave_silence(tmp_path):
 
 def test_a_long_damaged_piece_does_not_end_the_sound(tmp_path):
     path = damaged_aac(tmp_path / "v.m4a", 60, 0.2, 0.8)
-    said = Heard()
+    said = Tally()
     list(blocks(path, 16_000, said))
-    assert said.damaged > 1500
+    assert said.damaged_pieces > 1500
     found = heard(path)
     assert is_tone(found, 1, 11) and is_tone(found, 49, 59)
 
@@ -209,9 +209,9 @@ def test_many_channels_become_their_mean(tmp_path, channels):
 
 
 def test_sound_that_cannot_be_resampled_is_damage(tmp_path):
-    said = Heard()
+    said = Tally()
     assert not list(blocks(write_channels(tmp_path / "v.wav", 65), 16_000, said))
-    assert said.damaged and not said.samples
+    assert said.damaged_pieces and not said.samples
 
 
 def test_sound_behind_a_clock_that_begins_anew_is_left_out_and_said(tmp_path):
@@ -222,10 +222,10 @@ def test_sound_behind_a_clock_that_begins_anew_is_left_out_and_said(tmp_path):
         codec="mpeg2video",
         fps=Fraction(25),
     )
-    once, said = heard(path), Heard()
+    once, said = heard(path), Tally()
     path.write_bytes(2 * path.read_bytes())
     list(blocks(path, 16_000, said))
-    assert len(heard(path)) < len(once) + 8_000 and 100 < said.damaged < 200  # of 48 a second
+    assert len(heard(path)) < len(once) + 8_000 and 100 < said.damaged_pieces < 200  # of 48 a second
 
 
 def test_a_cover_picture_is_no_video(tmp_path):

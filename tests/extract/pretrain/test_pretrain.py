@@ -116,7 +116,7 @@ def test_baselines_are_those_of_plain_numpy(faces, tmp_path):
         values = (rows / 255 - registry.IMAGENET_MEAN) / registry.IMAGENET_STD
         return values.reshape(-1, 4, 8, 4, 8, 3).swapaxes(2, 3).reshape(len(data), 16, -1)
 
-    learnt, held = read(run.train), read(run.held)
+    learnt, held = read(run.train), read(run.held_out_pictures)
     noise = images.draw_views(np.arange(len(held)), 16, 0, train.HELD_OUT).noise
     hidden = noise.argsort(1).argsort(1) >= 4
     visible = np.stack([picture[~mask].mean(0) for picture, mask in zip(held, hidden, strict=True)])[:, None]
@@ -223,9 +223,9 @@ def test_however_large_a_batch_is_256_pictures_are_reconstructed_at_once(faces, 
     run = start_run(faces, tmp_path, batch=4096)
     many = [
         pictures.Pictures(data.folders[:1], np.zeros(300, np.int32), data.names[:1] * 300)
-        for data in (run.train, run.held)
+        for data in (run.train, run.held_out_pictures)
     ]
-    learner = train._Learner(replace(run, train=many[0], held=many[1]))
+    learner = train._Learner(replace(run, train=many[0], held_out_pictures=many[1]))
     plain, sizes = learner._run_model, []
     monkeypatch.setattr(learner, "_run_model", lambda x, noise: (sizes.append(len(x)), plain(x, noise))[1])
     learner.begin()

@@ -58,7 +58,7 @@ def test_other_errors_are_bugs_and_keep_their_traceback():
 
 def test_a_failure_that_is_nobodys_input_is_one_line_and_exit_code_1(capsys):
     with pytest.raises(SystemExit) as caught, errors.exits():
-        raise errors.Failed("too little memory")
+        raise errors.WorkError("too little memory")
     assert caught.value.code == 1
     assert capsys.readouterr().err == "failed: too little memory\n"
 

@@ -93,7 +93,7 @@ def test_short_work_off_a_terminal_is_silent(capsys):
     with module.progress("extract", total=1) as bar:
         bar.advance()
     assert capsys.readouterr().err == ""
-    assert bar.done == 1
+    assert bar.count == 1
 
 
 def test_on_a_terminal_there_is_a_bar(capsys, monkeypatch):
@@ -173,6 +173,6 @@ def test_a_run_on_a_terminal_is_one_display_also_where_runs_are_nested_or_fail(c
         for number in range(12):
             with module.progress(f"piece {number}", total=1) as last:
                 last.advance()
-        assert len(last._bar.tasks) <= module.KEPT + 1, "finished bars do not fill the screen"
+        assert len(last._bar.tasks) <= module.MAX_FINISHED_BARS + 1, "finished bars do not fill the screen"
     said = capsys.readouterr().err
     assert "3/3 work [of] part" in said and "2/2 piece 11" in said

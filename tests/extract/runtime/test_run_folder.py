@@ -226,7 +226,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
             read(tmp_path / "pipe")
     run_folder.write_text(tmp_path / "run" / "result.txt", "42")
     run_folder.finish(tmp_path / "run", "m", {}, ["result.txt"])
-    for name in ("result.txt", run_folder.DONE):
+    for name in ("result.txt", run_folder.DONE_FILE):
         (tmp_path / "run" / name).unlink()
         os.mkfifo(tmp_path / "run" / name)
         assert not run_folder.is_done(tmp_path / "run", "m")

@@ -29,7 +29,7 @@ def test_it_is_a_task_of_six_classes_in_alphabetical_order():
 def test_each_picture_has_the_class_of_its_folder(tmp_path, anger):
     root = make(tmp_path / "train", (anger, *OFFICIAL[1:]))
     found = read.read_folder(root, LSD)
-    listed = read.list_annotated(root, LSD)
+    listed = read.list_annotated_frames(root, LSD)
     assert listed.names == sorted(found) == read.videos(root, LSD) and len(listed.images) == 18
     for image, v, frame in zip(listed.images, listed.video_of, listed.frame_of, strict=True):
         annotation = found[listed.names[v]]

@@ -13,7 +13,7 @@ def test_outputs_are_in_official_order() -> None:
 
 
 def test_lines_and_marks_of_official_files() -> None:
-    assert {name: (task.columns, task.unlabelled) for name, task in TASKS.items()} == {
+    assert {name: (task.columns, task.unlabelled_value) for name, task in TASKS.items()} == {
         "au": (12, -1),
         "expr": (1, -1),
         "va": (2, -5),

@@ -6,16 +6,16 @@ from scipy.special import softmax
 from sklearn.linear_model import LinearRegression, Ridge
 
 from heads.base import linear
-from heads.data.table import Block, Labelled, Rows
+from heads.data.table import Block, LabelledRows, Rows
 
 
-def data(n: int = 500) -> Labelled:
+def data(n: int = 500) -> LabelledRows:
     rng = np.random.default_rng(0)
     x = (rng.normal(size=(n, 5)) * [1, 20, 0.1, 1, 1] + [3, 900, 0, -4, 0]).astype(np.float32)
     x[:, 3] = 7.25
     y = x[:, [0, 2]] * [0.1, 3.0] + 0.05 * rng.normal(size=(n, 2))
     rows = Rows(("v",), np.zeros(n, np.int32), np.arange(1, n + 1), (Block("n", "logits", x),), np.arange(n))
-    return Labelled(rows, y.astype(np.float32))
+    return LabelledRows(rows, y.astype(np.float32))
 
 
 def test_it_is_scikit_learns_ridge_on_standardised_columns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,7 +36,7 @@ def test_the_penalty_is_small_and_columns_that_are_one_do_not_hurt() -> None:
     oracle = LinearRegression().fit(x, some.truth).predict(x)
     np.testing.assert_allclose(linear.fit_linear(some).of(x), oracle, atol=1e-3)
     twice = Rows(some.rows.videos, some.rows.video, some.rows.frame, some.rows.blocks * 2, some.rows.pick)
-    np.testing.assert_allclose(linear.fit_linear(Labelled(twice, some.truth)).of(twice.batch()), oracle, atol=1e-3)
+    np.testing.assert_allclose(linear.fit_linear(LabelledRows(twice, some.truth)).of(twice.batch()), oracle, atol=1e-3)
 
 
 def test_a_single_row_is_its_own_value() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from heads.abaw.tasks import TASKS
 from heads.base import scaling
-from heads.data.table import Block, Labelled, Rows
+from heads.data.table import Block, LabelledRows, Rows
 from heads.families.mlp import head as mlp_head
 from heads.families.mlp import settings as mlp_settings
 
@@ -49,17 +49,17 @@ def test_moments_are_those_of_the_powered_columns():
 
 def test_columns_beside_an_embedding_come_out_larger_and_alone_they_do_not():
     some = rows(("logits", "embedding"))
-    found = scaling.block_scales(some, scaling.BlockScales.same(4))
+    found = scaling.block_scales(some, scaling.BlockScales.make_uniform(4))
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, np.where(scaling.embedding_columns(some), 1, 4))
-    assert (scaling.block_scales(rows(("logits",)), scaling.BlockScales.same(4)) == 1).all()
+    assert (scaling.block_scales(rows(("logits",)), scaling.BlockScales.make_uniform(4)) == 1).all()
 
 
 @pytest.mark.parametrize("kinds", [("logits", "embedding"), ("embedding",), ("logits",)])
 def test_an_mlp_with_both_learns_is_saved_and_predicts_the_same(kinds: tuple[str, ...], tmp_path: Path):
     settings = {"inputs": list(kinds), "hidden": 0, "epochs": 2, "embedding_power": 0.5, "logits_times": 4.0}
     some = rows(kinds)
-    labelled = Labelled(some, (np.arange(N) % 8).astype(np.int8))
+    labelled = LabelledRows(some, (np.arange(N) % 8).astype(np.int8))
 
     def make(**more: float) -> mlp_head.Mlp:
         return mlp_head.Mlp(TASKS["expr"], mlp_settings.MlpSettings.model_validate(settings | more))
@@ -125,7 +125,7 @@ def test_bent_columns_are_as_they_were_near_zero_and_never_beyond_three():
 def test_a_robust_mlp_is_saved_and_predicts_what_it_does_by_hand(kinds: tuple[str, ...], tmp_path: Path):
     settings = {"inputs": list(kinds), "hidden": 0, "epochs": 2, "logits_times": 4.0, "scaling": "robust"}
     some = rows(kinds)
-    labelled = Labelled(some, (np.arange(N) % 8).astype(np.int8))
+    labelled = LabelledRows(some, (np.arange(N) % 8).astype(np.int8))
     head, loaded = (mlp_head.Mlp(TASKS["expr"], mlp_settings.MlpSettings.model_validate(settings)) for _ in range(2))
     head.fit(labelled, labelled.take(np.empty(0, np.int64)), 0)
     scores = head.predict(some)

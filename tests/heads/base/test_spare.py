@@ -33,7 +33,7 @@ def test_what_is_hidden_cannot_be_imported_and_what_is_there_stays(monkeypatch: 
 
 def test_lightgbm_comes_without_what_no_head_uses_where_a_process_only_trains() -> None:
     found = imported("from heads.families import lightgbm_head; lightgbm_head.load()")
-    assert "lightgbm" in found and not {*lightgbm_head.UNUSED} & found
+    assert "lightgbm" in found and not {*lightgbm_head.UNUSED_MODULES} & found
 
 
 def test_predictions_of_a_small_corpus_need_no_heavy_library(tmp_path: Path) -> None:

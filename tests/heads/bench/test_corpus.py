@@ -18,7 +18,7 @@ from heads.bench.corpus import NETWORK, World
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A corpus of a few videos."""
-    monkeypatch.setattr(bench_frames, "WANTED", {"train": (8, 8 * 4700), "val": (2, 2 * 4700)})
+    monkeypatch.setattr(bench_frames, "PUBLISHED_COUNTS", {"train": (8, 8 * 4700), "val": (2, 2 * 4700)})
 
 
 def make(work: Path, scale: float = 0.1) -> Path:

@@ -13,7 +13,7 @@ REAL = Path(__file__).resolve().parents[3] / "../shared/data/affwild2_frames/fra
 
 
 def check(parts: bench_frames.Parts) -> None:
-    for part, (videos, frames) in bench_frames.WANTED.items():
+    for part, (videos, frames) in bench_frames.PUBLISHED_COUNTS.items():
         assert len(parts[part]) == videos
         assert sum(map(len, parts[part].values())) == pytest.approx(frames, rel=0.02)
         assert list(parts[part]) == sorted(parts[part])
@@ -51,7 +51,7 @@ def test_a_part_of_the_frames_is_a_part_of_the_videos_and_of_each() -> None:
 
 
 def test_a_table_is_read_by_video_whatever_its_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_frames, "WANTED", {"train": (2, 10), "val": (1, 5)})
+    monkeypatch.setattr(bench_frames, "PUBLISHED_COUNTS", {"train": (2, 10), "val": (1, 5)})
     videos, frames = np.repeat(["b", "a", "c"], 4), np.tile([4, 1, 2, 9], 3)
     pd.DataFrame({"video": videos, "frame": frames, "other": 1.0}).to_parquet(tmp_path / "frames.parquet")
     found = bench_frames.read(tmp_path / "frames.parquet")

@@ -19,7 +19,7 @@ from heads.config import Spec
 from heads.data import splits, table
 from heads.data.people import People
 from heads.data.predictions import Predictions
-from heads.data.table import Labelled, Source
+from heads.data.table import LabelledRows, Source
 from heads.families.lama import fit as lama_fit
 from heads.families.lama.data import TrainDevRows, fold_groups
 from heads.train import fit as learn
@@ -46,7 +46,7 @@ def prepared(corpus: Corpus, people: dict[str, str] | None = PEOPLE, **more: Any
     return learn.prepare_train(corpus.work, SOURCES, settings, annotations, AU, seed, people=People(people))
 
 
-def who(rows: Labelled) -> set[str]:
+def who(rows: LabelledRows) -> set[str]:
     return {PEOPLE.get(rows.rows.videos[v], "nobody") for v in np.unique(rows.rows.video)}
 
 
@@ -54,15 +54,15 @@ def test_dev_slices_and_those_inside_folds_hold_whole_people(tiny: Corpus) -> No
     ready = prepared(tiny)
     annotations = read.read_folder(tiny.folder / "au" / "train", AU)
     for seed in range(8):
-        some = [learn.split_train_dev(ready.labelled, AU, seed, 1)]
+        some = [learn.split_train_dev(ready.labelled_rows, AU, seed, 1)]
         for held in tune_trial.folds(annotations, AU, 3, seed, PEOPLE):
-            out = np.isin(ready.labelled.rows.videos, held)
+            out = np.isin(ready.labelled_rows.rows.videos, held)
             assert not {PEOPLE.get(v) for v in held} & {PEOPLE[v] for v in PEOPLE if v not in held}
             some.append(ready.restrict_to(~out).part)
         for part in some:
             assert len(part.dev) and not who(part.train) & who(part.dev)
     alone = prepared(tiny, None)
-    (held,) = {alone.labelled.rows.videos[v] for v in alone.part.dev.rows.video}
+    (held,) = {alone.labelled_rows.rows.videos[v] for v in alone.part.dev.rows.video}
     for other in sorted(set(annotations) - {held}):
         part = prepared(tiny, {held: "Eve", other: "Eve"}).part
         dev = {part.dev.rows.videos[v] for v in part.dev.rows.video}
@@ -79,12 +79,14 @@ class Watched:
         head, seen = self.kind(task, settings), self.seen
 
         class Seeing(type(head)):  # type: ignore[misc]
-            def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: Any = quiet) -> dict[str, Any]:
+            def fit(
+                self, train: LabelledRows, dev: LabelledRows, seed: int, on_progress: Any = quiet
+            ) -> dict[str, Any]:
                 seen.append((who(train), who(dev)))
                 self.truth, self.video = train.truth, TrainDevRows(train, dev).video
                 return {}
 
-            def refit(self, rows: Labelled, seed: int, on_progress: Any = quiet) -> None: ...
+            def refit(self, rows: LabelledRows, seed: int, on_progress: Any = quiet) -> None: ...
 
             def predict(self, rows: Any) -> np.ndarray:
                 return np.zeros((len(rows), len(task.outputs)), np.float32)
@@ -178,7 +180,7 @@ def test_heads_are_made_anew_where_people_change_and_only_then(
     from extract import config as extract_config
 
     jobs: list[Job] = []
-    monkeypatch.setattr(run.processes, "run_all", lambda todo, what: jobs.extend(todo))
+    monkeypatch.setattr(run.processes, "run_jobs", lambda todo, what: jobs.extend(todo))
     monkeypatch.setattr(run.extract_run, "main", lambda config, work: config)
     path = corpus.toml('[heads.au]\nuse = ["lightgbm"]\n')
     table = corpus.folder / "who.csv"

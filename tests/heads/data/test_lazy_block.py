@@ -21,7 +21,7 @@ def on_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_any_rows_in_any_order_are_those_of_a_table_in_memory(tiny, on_disk, monkeypatch: pytest.MonkeyPatch) -> None:
     keep = {"t0": np.arange(5, 30, dtype=np.int32), "t2": np.array([7, 2], np.int32), "v0": np.array([40], np.int32)}
     for gap in (1, 5, 64):
-        monkeypatch.setattr(lazy_block, "MOST_BETWEEN", gap)
+        monkeypatch.setattr(lazy_block, "MAX_GAP", gap)
         for some in (None, keep):
             whole = table.load(tiny.work, SOURCES, ["v0", "t0", "t2"], keep=some)
             lazy = table.load(tiny.work, SOURCES, ["v0", "t0", "t2"], keep=some, on_disk=True)

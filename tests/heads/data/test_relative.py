@@ -214,8 +214,8 @@ def test_temporal_columns_and_components_are_of_the_relative_values(corpus: Any)
         for v in sorted(annotations)
     ]
     assert np.abs(learnt.mean).max() < 0.2 * np.abs(np.concatenate(every).mean(0)).max() + 0.05
-    again = before.restrict_to(np.arange(len(before.labelled.rows.videos)) > 0)
-    assert again.labelled.rows.columns == before.labelled.rows.columns
+    again = before.restrict_to(np.arange(len(before.labelled_rows.rows.videos)) > 0)
+    assert again.labelled_rows.rows.columns == before.labelled_rows.rows.columns
 
 
 def test_a_word_stands_for_all_kinds_and_wrong_ones_are_refused() -> None:

@@ -16,7 +16,7 @@ from heads.abaw import read
 from heads.abaw.tasks import TASKS, Task
 from heads.base.head import FAMILIES, Head, family
 from heads.data import table
-from heads.data.table import Block, Labelled, Rows, Source
+from heads.data.table import Block, LabelledRows, Rows, Source
 from heads.data.temporal import TemporalColumns
 from heads.train import fit
 from heads.train.model import Model
@@ -97,9 +97,9 @@ def truth(task: Task, of: Rows, seed: int = 1) -> np.ndarray:
     return np.tanh(x[:, :2]).astype(np.float32)
 
 
-def slices(task: str, train_videos: int = 5, dev_videos: int = 2) -> tuple[Labelled, Labelled]:
+def slices(task: str, train_videos: int = 5, dev_videos: int = 2) -> tuple[LabelledRows, LabelledRows]:
     whole = rows(train_videos + dev_videos)
-    labels = Labelled(whole, truth(TASKS[task], whole))
+    labels = LabelledRows(whole, truth(TASKS[task], whole))
     return labels.take(whole.video < train_videos), labels.take(whole.video >= train_videos)
 
 
@@ -237,7 +237,7 @@ def test_it_learns_something(name: str, task: str) -> None:
     if name == "pretrained":
         pytest.skip("it does not learn, but predicts what the network says")
     whole = rows(10, frames=30, seed=3)
-    labels = Labelled(whole, truth(TASKS[task], whole))
+    labels = LabelledRows(whole, truth(TASKS[task], whole))
     more = {
         "mlp": {"epochs": 150, "learning_rate": 0.02, "dropout": 0.0, "input_dropout": 0.0, "hidden": 8},
         "lightgbm": {"trees": 60},

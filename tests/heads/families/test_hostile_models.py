@@ -19,7 +19,7 @@ from support.refusals import refusal
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import TASKS
 from heads.base.head import family
-from heads.data.table import Block, Labelled, Rows, Source
+from heads.data.table import Block, LabelledRows, Rows, Source
 from heads.data.temporal import TemporalColumns
 from heads.train.model import Model
 
@@ -56,7 +56,7 @@ def saved(folder: Path, name: str, task: str, **settings: Any) -> Path:
         "expr": np.arange(len(x), dtype=np.int8) % 8,
     }[task]
     head = kind(TASKS[task], kind.Settings.model_validate({"family": name, **SETTINGS[name], **settings}))
-    labelled = Labelled(train, truth)
+    labelled = LabelledRows(train, truth)
     head.fit(labelled, labelled.take(np.arange(len(x)) % 3 == 0), seed=0)
     (folder := folder / f"{name}-{task}").mkdir()
     Model(head, (Source("net", ("logits",)),), TemporalColumns(), tuple(train.columns)).save(folder)

@@ -10,7 +10,7 @@ from sklearn.linear_model import LinearRegression
 
 from heads.abaw.tasks import TASKS
 from heads.base.head import row_weights
-from heads.data.table import Block, Labelled, Rows
+from heads.data.table import Block, LabelledRows, Rows
 from heads.families import lightgbm_head
 from heads.families.lightgbm_head import LightGbm, LightGbmSettings
 
@@ -26,10 +26,10 @@ def head(task: str, **given: Any) -> LightGbm:
     return LightGbm(TASKS[task], LightGbmSettings(inputs=["logits"], **given))
 
 
-def au_data(n: int = 300) -> Labelled:
+def au_data(n: int = 300) -> LabelledRows:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, 4)).astype(np.float32)
-    return Labelled(rows(x), (x[:, np.arange(12) % 4] + rng.normal(size=(n, 12)) > 0.8).astype(np.uint8))
+    return LabelledRows(rows(x), (x[:, np.arange(12) % 4] + rng.normal(size=(n, 12)) > 0.8).astype(np.uint8))
 
 
 def test_one_output_is_what_lightgbm_itself_learns_from_the_same_rows_and_weights() -> None:
@@ -90,7 +90,7 @@ def test_a_unit_that_hardly_occurs_is_predicted_by_its_rate() -> None:
 
 
 def test_a_corpus_of_one_class_is_predicted_as_that_class() -> None:
-    data = Labelled(au_data().rows, np.full(300, 4, np.int8))
+    data = LabelledRows(au_data().rows, np.full(300, 4, np.int8))
     ours = head("expr")
     ours.fit(data, data.take(np.empty(0, np.int64)), 0)
     np.testing.assert_array_equal(ours.predict(data.rows), np.eye(8)[np.full(300, 4)])
@@ -101,7 +101,7 @@ def test_residuals_of_a_linear_regression_are_learnt_and_added_again(tmp_path: P
     x = rng.normal(size=(400, 3)).astype(np.float32)
     y = np.stack([0.3 * x[:, 0], 0.1 * x[:, 1] + 0.2 * (x[:, 2] > 0)], axis=1)
     y[:, 0] = 0.25
-    data = Labelled(rows(x), y.astype(np.float32))
+    data = LabelledRows(rows(x), y.astype(np.float32))
     train, held = data.take(np.arange(300)), data.take(np.arange(300, 400))
     ours = head("va", trees=60, min_data_in_leaf=5)
     facts = ours.fit(train, held, 0)
@@ -118,7 +118,7 @@ def test_residuals_of_a_linear_regression_are_learnt_and_added_again(tmp_path: P
 def test_directly_learnt_values_are_what_lightgbm_itself_learns() -> None:
     rng = np.random.default_rng(1)
     x = rng.normal(size=(300, 3)).astype(np.float32)
-    data = Labelled(rows(x), np.tanh(x[:, :2]).astype(np.float32))
+    data = LabelledRows(rows(x), np.tanh(x[:, :2]).astype(np.float32))
     ours = head("va", trees_without_dev=12, target="direct")
     ours.fit(data, data.take(np.empty(0, np.int64)), 3)
     bare = lightgbm.train(ours._params(3), lightgbm.Dataset(x, data.truth[:, 1].copy()), 12)

@@ -112,7 +112,7 @@ def test_a_network_that_has_learnt_in_the_same_work_folder_is_known_without_a_se
     monkeypatch.setenv("AFFECT_HEADS_THREADS", "1")
     work, sets = finished.parents[1], ['features.networks=["ft"]', 'heads.expr.use=["linear"]']
     config = configs.load(BlendConfig, made, [*QUICK, *sets])  # blend_run compiles by its settings what is not compiled
-    assert "ft" not in config.networks and names.add_learnt(config, work / "other") is config
+    assert "ft" not in config.networks and names.add_learnt_networks(config, work / "other") is config
     with pytest.raises(InputError, match="no network 'ft'"):
         heads_run.main(config, "expr", work / "other")
     said = "head 'linear-ft' would learn from features of 'ft' of 6 training videos"
@@ -126,7 +126,7 @@ def test_a_network_that_has_learnt_in_the_same_work_folder_is_known_without_a_se
         for text, said in (("[networks.ft]\nsize = 8\n", "path"), ("networks = 3\n", "no table"), ("", "no table")):
             (finished / "ft.toml").write_text(text)
             with pytest.raises(InputError, match=rf"ft\.toml: .*{said}"):
-                names.add_learnt(config, work)
+                names.add_learnt_networks(config, work)
     finally:
         (finished / "kept").rename(finished / "ft.toml")
 

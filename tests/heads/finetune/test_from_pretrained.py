@@ -106,12 +106,12 @@ def test_what_has_learnt_in_the_same_work_folder_is_known_by_its_name(made, tmp_
     section = {"size": 32, "mean": [0.5] * 3, "std": [0.5] * 3, "embedding": "embedding"}
     export.write_section(folder / "learnt.toml", {"networks": {"learnt": {"path": "learnt.onnx", **section}}})
     config = configs.load(Config, plain)
-    assert names.add_learnt(config, work, ["learnt"]).networks["learnt"].path == folder / "learnt.onnx"
-    assert names.add_learnt(config, work, ["other"]) == config
+    assert names.add_learnt_networks(config, work, ["learnt"]).networks["learnt"].path == folder / "learnt.onnx"
+    assert names.add_learnt_networks(config, work, ["other"]) == config
     own = load(
         made, "networks.learnt.path='x.onnx'", *(f"networks.learnt.{k}={json.dumps(v)}" for k, v in section.items())
     )
-    assert names.add_learnt(own, work, ["learnt"]).networks["learnt"].path.name == "x.onnx"
+    assert names.add_learnt_networks(own, work, ["learnt"]).networks["learnt"].path.name == "x.onnx"
 
 
 def test_weights_that_are_gone_or_other_ones_are_one_line(made, tmp_path):

@@ -13,7 +13,7 @@ from extract.config import ClusterSettings, TaskPaths
 from extract.features import store
 from extract.jobs import cluster, session
 from extract.runtime import run_folder
-from extract.runtime.errors import Failed
+from extract.runtime.errors import WorkError
 from heads import run as heads_run
 from heads.config import Config
 from heads.data.table import Source
@@ -32,7 +32,7 @@ def job(work: Path, name: str, family: str) -> Job:
 def told(corpus, monkeypatch) -> Job:
     """What a worker is told of a head, as heads.run makes it."""
     jobs: list[Job] = []
-    monkeypatch.setattr(processes, "run_all", lambda some, what: jobs.extend(some))
+    monkeypatch.setattr(processes, "run_jobs", lambda some, what: jobs.extend(some))
     text = '[heads.va]\nuse = ["lightgbm"]\n[heads.va.lightgbm]\ntrees = 5\n'
     heads_run.main(extract_config.load(Config, corpus.toml(text)), "va", corpus.work)
     return jobs[0]
@@ -80,7 +80,7 @@ def test_heads_are_told_absolute_paths_and_leave_gpus_to_the_worker(tmp_path, mo
     machines, bar = Machines(finish), Bar()
     monkeypatch.setattr(session, "_current", machines)
     monkeypatch.setattr(processes, "progress", lambda *given, **more: nullcontext(bar))
-    processes.run_all(jobs, "heads au")
+    processes.run_jobs(jobs, "heads au")
     assert [one.name for one in machines.sent] == ["head-au-boosted", "head-au-deep"]
     assert [one.needs.gpu for one in machines.sent] == [False, True]
     for one, ours in zip(machines.sent, jobs, strict=True):
@@ -138,8 +138,8 @@ def test_a_head_waits_for_features_that_its_worker_does_not_see_yet(corpus, told
 @pytest.mark.parametrize("video", ["t3", "v1", "x0"])
 def test_features_that_its_worker_never_sees_are_one_line(corpus, told, video, monkeypatch):
     store.path(corpus.work, "one", video).unlink()
-    monkeypatch.setattr(session, "SECONDS_UNTIL_SEEN", 0.0)
+    monkeypatch.setattr(session, "SECONDS_UNTIL_SIGHT", 0.0)
     monkeypatch.setattr(training_job, "main", lambda *_: pytest.fail("it was made"))
-    with pytest.raises(Failed, match=r"work/features: the command found it whole, but it is not seen here; is the"):
+    with pytest.raises(WorkError, match=r"work/features: the command found it whole, but it is not seen here; is the"):
         cluster_job.main(told.as_json(), lambda news: None)
     assert not (told.folder / "job.json").exists()

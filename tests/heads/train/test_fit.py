@@ -37,17 +37,17 @@ def prepare(corpus: Corpus, sources: tuple[Source, ...] = PLAIN, **more: Any) ->
     return fit.prepare_train(corpus.work, sources, settings(**more), annotated(corpus), VA, **own)
 
 
-def same(one: table.Labelled, two: table.Labelled) -> None:
+def same(one: table.LabelledRows, two: table.LabelledRows) -> None:
     np.testing.assert_array_equal(one.rows.batch(), two.rows.batch())
     np.testing.assert_array_equal(one.truth, two.truth)
     np.testing.assert_array_equal(one.rows.frame, two.rows.frame)
 
 
 def test_slices_are_by_video_and_stride_thins_what_is_learnt_from(tiny: Corpus) -> None:
-    whole = prepare(tiny).labelled
+    whole = prepare(tiny).labelled_rows
     part = fit.split_train_dev(whole, VA, seed=1, stride=1)
     thin = fit.split_train_dev(whole, VA, seed=1, stride=4)
-    assert len(part.train) + len(part.dev) == len(part.both) == len(whole)
+    assert len(part.train) + len(part.dev) == len(part.train_and_dev) == len(whole)
     assert not set(part.train.rows.video) & set(part.dev.rows.video)
     np.testing.assert_array_equal(thin.dev.rows.pick, part.dev.rows.pick)
     for video in np.unique(part.train.rows.video):
@@ -55,7 +55,10 @@ def test_slices_are_by_video_and_stride_thins_what_is_learnt_from(tiny: Corpus) 
             thin.train.rows.frame[thin.train.rows.video == video],
             part.train.rows.frame[part.train.rows.video == video][::4],
         )
-    for learnt, all_of in ((thin.thin_dev, part.dev), (thin.both, part.both)):  # dev videos weigh what they are
+    for learnt, all_of in (
+        (thin.thin_dev, part.dev),
+        (thin.train_and_dev, part.train_and_dev),
+    ):  # dev videos weigh what they are
         for video in np.unique(all_of.rows.video):
             np.testing.assert_array_equal(
                 learnt.rows.frame[learnt.rows.video == video], all_of.rows.frame[all_of.rows.video == video][::4]
@@ -69,11 +72,11 @@ def test_slices_are_views(tiny: Corpus) -> None:
     parts = (
         prepared.part.train,
         prepared.part.dev,
-        prepared.part.both,
+        prepared.part.train_and_dev,
         prepared.restrict_to(np.arange(6) < 4).part.train,
     )
     for part in parts:
-        for block, whole in zip(part.rows.blocks, prepared.labelled.rows.blocks, strict=True):
+        for block, whole in zip(part.rows.blocks, prepared.labelled_rows.rows.blocks, strict=True):
             assert block.values is whole.values or block.kind == temporal.KIND
 
 
@@ -83,14 +86,14 @@ def test_thinning_before_reading_gives_what_thinning_afterwards_gives(
 ) -> None:
     more = {"temporal": TABLES} if sources == BESIDE else {}
     whole, thin = (prepare(tiny, sources, stride=3, seed=2, thin=thin, **more) for thin in (False, True))
-    assert len(thin.labelled) == len(thin.part.train) + len(thin.part.dev) < len(whole.labelled)
+    assert len(thin.labelled_rows) == len(thin.part.train) + len(thin.part.dev) < len(whole.labelled_rows)
     for name in ("train", "dev", "thin_dev", "both"):
         same(getattr(thin.part, name), getattr(whole.part, name))
 
 
 def test_what_temporal_columns_are_made_of_need_not_be_an_input_and_unlabelled_frames_count(tiny: Corpus) -> None:
     prepared = prepare(tiny, BESIDE, temporal=TABLES)
-    names = prepared.labelled.rows.columns
+    names = prepared.labelled_rows.rows.columns
     assert names[:8] == [f"one.logits.{i}" for i in range(8)] and names[8:10] == ["two.va.0", "two.va.1"]
     assert len(names) == 10 + 2 * 2 * 3 + 2 * 8 and not [n for n in names if ".embedding." in n and ".pc" not in n]
 
@@ -99,7 +102,7 @@ def test_what_temporal_columns_are_made_of_need_not_be_an_input_and_unlabelled_f
     plain = table.label_rows(rows, annotated(tiny), VA)
     expected = table.label_rows(temporal.fit(plain.rows, prepared.settings.temporal).add(rows), annotated(tiny), VA)
     at = [expected.rows.columns.index(name) for name in names]
-    np.testing.assert_allclose(prepared.labelled.rows.batch(), expected.rows.batch()[:, at], atol=2e-3)
+    np.testing.assert_allclose(prepared.labelled_rows.rows.batch(), expected.rows.batch()[:, at], atol=2e-3)
 
 
 def load(prepared: fit.TrainData, videos: list[str]) -> table.Rows:
@@ -109,8 +112,10 @@ def load(prepared: fit.TrainData, videos: list[str]) -> table.Rows:
 def test_other_videos_get_the_same_columns(tiny: Corpus) -> None:
     prepared = prepare(tiny, BESIDE, temporal=TABLES)
     rows = load(prepared, ["t0", "v1"])
-    assert rows.columns == prepared.labelled.rows.columns and rows.videos == ("t0", "v1")
-    own = prepared.labelled.take(prepared.labelled.rows.video == prepared.labelled.rows.videos.index("t0"))
+    assert rows.columns == prepared.labelled_rows.rows.columns and rows.videos == ("t0", "v1")
+    own = prepared.labelled_rows.take(
+        prepared.labelled_rows.rows.video == prepared.labelled_rows.rows.videos.index("t0")
+    )
     again = rows.take(np.flatnonzero((rows.video == 0) & np.isin(rows.frame, own.rows.frame)))
     np.testing.assert_array_equal(again.batch(), own.rows.batch())
 
@@ -119,7 +124,7 @@ def test_components_are_learnt_within_a_fold_alone(tiny: Corpus) -> None:
     prepared = prepare(tiny, BESIDE, temporal=TABLES, seed=3)
     inside = np.array([True, True, False, True, False, True])
     fold = prepared.restrict_to(inside)
-    videos = [name for name, some in zip(prepared.labelled.rows.videos, inside, strict=True) if some]
+    videos = [name for name, some in zip(prepared.labelled_rows.rows.videos, inside, strict=True) if some]
     alone = fit.prepare_train(
         tiny.work,
         BESIDE,
@@ -132,7 +137,7 @@ def test_components_are_learnt_within_a_fold_alone(tiny: Corpus) -> None:
         same(getattr(fold.part, name), getattr(alone.part, name))
     assert not np.array_equal(fold.temporal.components[0].axes, prepared.temporal.components[0].axes)
     np.testing.assert_array_equal(load(fold, ["t2"]).batch(), load(alone, ["t2"]).batch())
-    assert len(fold.labelled) == len(prepared.labelled), "the held-out videos are there to be predicted"
+    assert len(fold.labelled_rows) == len(prepared.labelled_rows), "the held-out videos are there to be predicted"
 
 
 def test_components_are_learnt_from_few_rows_of_a_large_corpus(tiny: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,7 +146,7 @@ def test_components_are_learnt_from_few_rows_of_a_large_corpus(tiny: Corpus, mon
     monkeypatch.setattr(temporal, "principal", lambda rows, *rest: seen.append(len(rows)) or principal(rows, *rest))
     monkeypatch.setattr(fit, "MOST_FOR_COMPONENTS", 50)
     prepared = prepare(tiny, BESIDE, temporal=TABLES)
-    assert seen == [-(-len(prepared.labelled) // (-(-len(prepared.labelled) // 50)))] * 2 and max(seen) <= 50
+    assert seen == [-(-len(prepared.labelled_rows) // (-(-len(prepared.labelled_rows) // 50)))] * 2 and max(seen) <= 50
 
 
 def test_a_model_scores_and_its_dev_score_is_of_before_it_learnt_dev(tiny: Corpus) -> None:
@@ -193,4 +198,7 @@ def test_predictions_are_graded_on_annotated_frames_in_a_loop() -> None:
 def test_a_network_that_may_lack_it_has_no_temporal_columns(tiny: Corpus) -> None:
     sources = (Source("one", ("logits",)), Source("two", ("logits",), ("va",)))
     prepared = prepare(tiny, sources, temporal=[Temporal(of="va?", windows=[2], statistics=["mean"]).model_dump()])
-    assert [name for name in prepared.labelled.rows.columns if "mean" in name] == ["two.va.0.mean2", "two.va.1.mean2"]
+    assert [name for name in prepared.labelled_rows.rows.columns if "mean" in name] == [
+        "two.va.0.mean2",
+        "two.va.1.mean2",
+    ]

@@ -47,7 +47,7 @@ def test_a_saved_model_needs_nothing_else_to_predict_the_same_to_the_bit(tiny: C
     prepared, one = fitted(tiny)
     one.save(tmp_path)
     loaded = Model.load(tmp_path)
-    assert loaded.sources == SOURCES and loaded.columns == tuple(prepared.labelled.rows.columns)
+    assert loaded.sources == SOURCES and loaded.columns == tuple(prepared.labelled_rows.rows.columns)
     assert loaded.head.settings == prepared.settings and loaded.head.task is VA
     before, after = (m.predict_videos(tiny.work, ["v1", "x0", "nobody"]) for m in (one, loaded))
     assert list(before.videos) == list(after.videos) == ["v1", "x0"] and after.outputs == VA.outputs
@@ -137,7 +137,7 @@ def test_a_changed_file_of_any_familys_model_is_refused_and_no_pickle_in_its_pla
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
     run_folder.finish(folder, "mark", {}, files)
     expected = Model.load(folder).predict_videos(tiny.work, ["v0"]).videos["v0"][1]
-    done = (folder / run_folder.DONE).read_bytes()
+    done = (folder / run_folder.DONE_FILE).read_bytes()
     assert len(files) >= 3, files
     for file in (*files, "provenance.json"):
         whole = (folder / file).read_bytes()
@@ -154,7 +154,7 @@ def test_a_changed_file_of_any_familys_model_is_refused_and_no_pickle_in_its_pla
                 Model.load(folder)
             assert not exploded.exists(), file
         (folder / file).write_bytes(whole)
-        (folder / run_folder.DONE).write_bytes(done)
+        (folder / run_folder.DONE_FILE).write_bytes(done)
     np.testing.assert_array_equal(Model.load(folder).predict_videos(tiny.work, ["v0"]).videos["v0"][1], expected)
     pickle.loads(next(bombs(b"", Bomb(exploded))))
     assert exploded.exists(), "a bomb does what it should"
@@ -164,7 +164,7 @@ def test_scores_that_are_not_finite_are_a_bug(tiny: Corpus, monkeypatch: pytest.
     prepared, one = fitted(tiny)
     monkeypatch.setattr(one.head, "predict", lambda rows: np.full((len(rows), 2), np.nan, np.float32))
     with pytest.raises(RuntimeError, match="lightgbm predicted scores that are not finite"):
-        one.predict(prepared.labelled.rows)
+        one.predict(prepared.labelled_rows.rows)
 
 
 @pytest.mark.parametrize("error", [ImportError("libgomp.so.1"), OSError(24, "Too many open files")])

@@ -12,7 +12,7 @@ from extract.config import TaskPaths
 from extract.jobs import job as machine_jobs
 from extract.jobs import local
 from extract.jobs.local import LocalMachine
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 from extract.runtime.process import ROOT
 from heads.data.table import Source
 from heads.train import processes
@@ -66,15 +66,15 @@ def done(work: Path) -> set[str]:
 def test_jobs_share_the_cores(names: str, each: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "CORES", 6)
     monkeypatch.setattr(processes, "AT_ONCE", 2)
-    processes.run_all([job(tmp_path, name, "well") for name in names], "test")
+    processes.run_jobs([job(tmp_path, name, "well") for name in names], "test")
     assert {path.read_text() for path in (tmp_path / "heads" / "au").glob("*/cores")} == {str(each)}
 
 
 @pytest.mark.usefixtures("fake")
 def test_all_jobs_run(tmp_path: Path) -> None:
-    processes.run_all([job(tmp_path, name, "well") for name in "abcde"], "test")
+    processes.run_jobs([job(tmp_path, name, "well") for name in "abcde"], "test")
     assert done(tmp_path) == set("abcde")
-    processes.run_all([], "nothing to do")
+    processes.run_jobs([], "nothing to do")
 
 
 @pytest.mark.usefixtures("fake")
@@ -83,7 +83,7 @@ def test_all_jobs_run(tmp_path: Path) -> None:
     [
         ("input", InputError, "^head bad: frame 3 is bad$"),
         ("bug", RuntimeError, "(?s)head bad ended with exit code 1; .*ZeroDivisionError: oops"),
-        ("killed", Failed, "head bad was ended by signal 9"),
+        ("killed", WorkError, "head bad was ended by signal 9"),
         ("silent", RuntimeError, "head bad ended with exit code 0"),
     ],
 )
@@ -93,7 +93,7 @@ def test_failures_are_named_and_running_jobs_may_finish(
     monkeypatch.setattr(processes, "AT_ONCE", 2)
     jobs = [job(tmp_path, name, how if name == "bad" else "well") for name in ("bad", "good", *"xyzuvw")]
     with pytest.raises(kind, match=said):
-        processes.run_all(jobs, "test")
+        processes.run_jobs(jobs, "test")
     assert "good" in done(tmp_path) and len(done(tmp_path)) < 7, "none is started after a failure"
 
 
@@ -101,7 +101,7 @@ def test_failures_are_named_and_running_jobs_may_finish(
 def test_bad_input_is_shown_before_a_bug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "AT_ONCE", 2)
     with pytest.raises(InputError, match="head b"):
-        processes.run_all([job(tmp_path, "a", "bug"), job(tmp_path, "b", "input")], "test")
+        processes.run_jobs([job(tmp_path, "a", "bug"), job(tmp_path, "b", "input")], "test")
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system does not share out single cores")
@@ -123,7 +123,7 @@ def test_what_learns_from_most_networks_begins_first_and_libraries_are_shared_by
         replace(job(tmp_path, name, "well"), settings={"family": kind}, sources=[Source("n", ("va",))] * networks)
         for name, (kind, networks) in families.items()
     ]
-    processes.run_all(jobs, "test")
+    processes.run_jobs(jobs, "test")
     assert [job.name.removeprefix("head-au-") for job in sent] == ["all", "lama", "one", "two"]
     keras = "heads.families.mlp.network:load"
     assert [keras in job.imports for job in sent] == [True, False, True, False]

@@ -19,8 +19,8 @@ from extract.runtime import run_folder
 from extract.runtime.errors import InputError
 from heads.search_space import leaves
 from heads.tune import storage as tune_storage
-from heads.tune.retry import RETRY_OF, list_lost
-from heads.tune.study import ClaimedTrial, Study, list_finished
+from heads.tune.retry import RETRY_OF, list_lost_trials
+from heads.tune.study import ClaimedTrial, Study, list_finished_trials
 
 Corpus = Any  # tests/heads/conftest.py
 ROOT = Path(__file__).resolve().parents[3]
@@ -79,10 +79,10 @@ def test_forty_trials_by_four_processes_that_are_killed_at_random(corpus: Corpus
 
     study = Study.open(server, Path("unused"), "tiny/va/small", 1)
     trials = study.trials()
-    finished = list_finished(trials)
+    finished = list_finished_trials(trials)
     assert len(finished) == 40
     assert {trial.state.name for trial in trials} <= {"COMPLETE", "PRUNED", "FAIL"}, "none is left half-done"
-    assert not list_lost(trials), "what was lost is done again"
+    assert not list_lost_trials(trials), "what was lost is done again"
     drawn = {trial.number: trial for trial in trials}
 
     def origin(trial: Any) -> int:
@@ -107,7 +107,7 @@ def test_forty_trials_by_four_processes_that_are_killed_at_random(corpus: Corpus
     for command in two:
         said = command.communicate()[1]
         assert command.returncode == 0, said
-    assert len(list_finished(study.trials())) == 44
+    assert len(list_finished_trials(study.trials())) == 44
     study.close()
 
 
@@ -135,7 +135,7 @@ def test_exactly_as_many_finish_whoever_races(server: str) -> None:
     for thread in threads:
         thread.join()
     study = Study.open(server, Path("unused"), "race", 60)
-    finished = list_finished(study.trials())
+    finished = list_finished_trials(study.trials())
     study.close()
     assert len(finished) == 12 and len({trial.params["x"] for trial in finished}) == 12
 

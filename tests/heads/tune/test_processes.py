@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from extract.jobs import local
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 from heads.tune import processes as tune_processes
 from heads.tune.processes import WorkerPool
 from heads.tune.worker import Job
@@ -134,10 +134,10 @@ def test_the_dead_and_those_that_had_their_turn_are_replaced(
     ("how", "kind", "said"),
     [
         ("input", InputError, "^frame 3 is bad$"),
-        ("storage", Failed, "^the server is away$"),
+        ("storage", WorkError, "^the server is away$"),
         ("bug", RuntimeError, "(?s)exit code 1; .*ZeroDivisionError: oops"),
-        ("killed", Failed, "processes of the search were ended by signals one after the other, the last by 9"),
-        ("errors", Failed, "5 trials failed, the last with: ValueError: 4; narrow"),
+        ("killed", WorkError, "processes of the search were ended by signals one after the other, the last by 9"),
+        ("errors", WorkError, "5 trials failed, the last with: ValueError: 4; narrow"),
     ],
 )
 def test_failures_are_named(tmp_path: Path, how: str, kind: type[Exception], said: str) -> None:

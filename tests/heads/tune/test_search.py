@@ -33,7 +33,7 @@ from heads.tune import search as tune_search
 from heads.tune import storage as tune_storage
 from heads.tune.retry import RETRY_OF
 from heads.tune.search import SearchRequest, SearchResult
-from heads.tune.study import find_best, list_finished
+from heads.tune.study import find_best, list_finished_trials
 
 Corpus = Any  # tests/heads/conftest.py
 ROOT = Path(__file__).resolve().parents[3]
@@ -104,7 +104,7 @@ def test_one_process_on_sqlite_goes_on_after_any_kill_and_finds_the_same(
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)  # everything at once, in the middle of a trial
     process.wait()
-    before = {trial.number: trial.value for trial in list_finished(trials(corpus.work))}
+    before = {trial.number: trial.value for trial in list_finished_trials(trials(corpus.work))}
     assert len(before) < 6, "too fast to be killed"
 
     process = subprocess.Popen(six, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -117,7 +117,7 @@ def test_one_process_on_sqlite_goes_on_after_any_kill_and_finds_the_same(
     last = command_server.run(six, cwd=ROOT)
     assert last.returncode == 0 and "6 of 6 trials are finished" in last.stdout, last.stderr
     found = trials(corpus.work)
-    finished = list_finished(found)
+    finished = list_finished_trials(found)
     assert len(finished) == 6 and before.items() <= {trial.number: trial.value for trial in finished}.items()
     for trial in found:
         if RETRY_OF in trial.user_attrs:
@@ -175,7 +175,7 @@ def test_heads_run_takes_the_best_config_as_it_is(
             run_folder.begin(job.folder)
             training_job.main(job, lambda done, note: None)
 
-    monkeypatch.setattr(processes, "run_all", run_all)
+    monkeypatch.setattr(processes, "run_jobs", run_all)
     second = found.folder.with_name("second") / "best.toml"  # of another search
     second.parent.mkdir()
     second.write_text(text)

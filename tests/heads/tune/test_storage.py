@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 from heads.tune import storage as tune_storage
 
 
@@ -87,11 +87,11 @@ def test_patience_outlasts_a_short_absence_and_ends(monkeypatch: pytest.MonkeyPa
     def bug() -> None:
         raise ValueError("not the storage's fault")
 
-    assert tune_storage.retry_locked(comes_back) == "here" and calls == 4
-    with pytest.raises(Failed, match=r"does not answer: .*gone"):
-        tune_storage.retry_locked(stays_away, seconds=0.05)
+    assert tune_storage.retry_call(comes_back) == "here" and calls == 4
+    with pytest.raises(WorkError, match=r"does not answer: .*gone"):
+        tune_storage.retry_call(stays_away, seconds=0.05)
     with pytest.raises(ValueError, match="fault"):
-        tune_storage.retry_locked(bug)
+        tune_storage.retry_call(bug)
 
 
 @pytest.mark.parametrize("storage", ["postgresql://u@h:abc/x", "postgresql://u:p@[::1/x", "x"])

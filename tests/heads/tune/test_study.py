@@ -66,7 +66,7 @@ def drawn(folder: Path, count: int, killed_at: tuple[int, ...] = ()) -> list[dic
         else:
             assert study.finish(trial, TrialState.COMPLETE, objective(trial.params))
     assert study.claim(count, "me", SPACE, None, 0) == "enough"
-    found = [trial.params for trial in tune_study.list_finished(study.trials())]
+    found = [trial.params for trial in tune_study.list_finished_trials(study.trials())]
     study.close()
     return found
 
@@ -203,7 +203,7 @@ def test_exactly_as_many_finish_whoever_races(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     study = open_(tmp_path)
-    finished = tune_study.list_finished(study.trials())
+    finished = tune_study.list_finished_trials(study.trials())
     study.close()
     assert len(finished) == 12 and len({trial.params["x"] for trial in finished}) == 12
 

@@ -64,17 +64,17 @@ def test_a_trial_is_the_same_as_folds_by_hand(tiny: Corpus, name: str, tmp_path:
     ready = prepared(tiny, name)
     trial = tune_trial.Trial(ready)
     scores = list(trial.run(held, 7, quiet))
-    assert len(scores) == 3 and trial.known.all() and trial.score == scores[-1]
+    assert len(scores) == 3 and trial.scored_rows.all() and trial.score == scores[-1]
 
-    rows, truth = ready.labelled.rows, ready.labelled.truth
+    rows, truth = ready.labelled_rows.rows, ready.labelled_rows.truth
     by_hand = np.empty_like(trial.scores)
     for names in held:
         out = np.isin(np.array(rows.videos)[rows.video], names)
-        part = fit.split_train_dev(ready.labelled.take(np.flatnonzero(~out)), task, ready.seed, 1)
-        assert not set(np.unique(part.both.rows.video)) & set(np.unique(rows.video[out]))
+        part = fit.split_train_dev(ready.labelled_rows.take(np.flatnonzero(~out)), task, ready.seed, 1)
+        assert not set(np.unique(part.train_and_dev.rows.video)) & set(np.unique(rows.video[out]))
         head = LightGbm(task, ready.settings)
         head.fit(part.train, part.dev, 7)
-        head.refit(part.both, 7)
+        head.refit(part.train_and_dev, 7)
         by_hand[out] = head.predict(rows.take(np.flatnonzero(out)))
     np.testing.assert_array_equal(trial.scores, by_hand)
     if name == "au":
@@ -122,7 +122,7 @@ def test_predictions_that_are_not_finite_end_a_trial(tiny: Corpus, monkeypatch: 
 def test_thinning_thins_what_is_learnt_not_what_is_scored(tiny: Corpus) -> None:
     trial = tune_trial.Trial(prepared(tiny, "va", stride=5))
     assert len(list(trial.run(folds(tiny, "va"), 0, quiet))) == 3
-    assert sum(fold["rows"] for fold in trial.folds) == len(trial.prepared.labelled)
+    assert sum(fold["rows"] for fold in trial.folds) == len(trial.data.labelled_rows)
 
 
 def with_components(tiny: Corpus, **settings: Any) -> fit.TrainData:
@@ -142,7 +142,7 @@ def test_components_of_a_fold_are_learnt_once_for_all_trials(tiny: Corpus, monke
     made: list[int] = []
     learn_columns = fit._learn_columns
     monkeypatch.setattr(fit, "_learn_columns", lambda *given: made.append(1) or learn_columns(*given))
-    kept: tune_trial.Kept = {}
+    kept: tune_trial.FoldCache = {}
     for one, own in ((ready, alone[0]), (replace(ready, settings=thin.settings), alone[1]), (ready, alone[0])):
         trial = tune_trial.Trial(one, kept)
         list(trial.run(folds(tiny, "va"), 0, quiet))
@@ -153,9 +153,9 @@ def test_components_of_a_fold_are_learnt_once_for_all_trials(tiny: Corpus, monke
 
 def test_no_more_is_kept_than_fits(tiny: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     ready, kept = with_components(tiny), dict[int, Any]()
-    own = sum(block.values.nbytes for block in ready.labelled.rows.blocks if block.kind == "temporal")
-    assert own == len(ready.labelled) * 9 * 2
-    monkeypatch.setattr(tune_trial, "MOST_KEPT", 2 * own)
+    own = sum(block.values.nbytes for block in ready.labelled_rows.rows.blocks if block.kind == "temporal")
+    assert own == len(ready.labelled_rows) * 9 * 2
+    monkeypatch.setattr(tune_trial, "MAX_CACHE_BYTES", 2 * own)
     list(tune_trial.Trial(ready, kept).run(folds(tiny, "va"), 0, quiet))
     assert sorted(kept) == [0, 1]
     plain = dict[int, Any]()

@@ -16,7 +16,7 @@ from extract.config import ClusterSettings
 from extract.features import store
 from extract.jobs import cluster, session
 from extract.runtime import run_folder
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 from heads.data import feature_file
 from heads.families.lightgbm_head import LightGbm
 from heads.search_space import leaves
@@ -198,11 +198,11 @@ def test_no_trial_is_begun_on_features_that_are_not_seen_yet(
     videos, path = [f"t{k}" for k in range(6)], store.path(corpus.work, "two", "t3")
     study = job(corpus).open({"features": {"two": feature_file.mark(corpus.work, "two", videos)[:16]}})
     hidden = path.rename(path.with_suffix(".hidden"))
-    monkeypatch.setattr(session, "SECONDS_UNTIL_SEEN", 0.0)
-    with pytest.raises(Failed, match=r"work/features: the command found it whole, but it is not seen here; is the"):
+    monkeypatch.setattr(session, "SECONDS_UNTIL_SIGHT", 0.0)
+    with pytest.raises(WorkError, match=r"work/features: the command found it whole, but it is not seen here; is the"):
         Worker(job(corpus), study, told.append).run()
     assert study.trials() == []
-    monkeypatch.setattr(session, "SECONDS_UNTIL_SEEN", 60.0)
+    monkeypatch.setattr(session, "SECONDS_UNTIL_SIGHT", 60.0)
     monkeypatch.setattr(cluster.time, "sleep", lambda _: hidden.rename(path))
     assert Worker(job(corpus), study, told.append).run() == "enough" and len(study.trials()) == 2
     study.close()
@@ -268,6 +268,6 @@ def test_a_process_ends_with_its_parent(corpus: Corpus) -> None:
     assert process.wait() == 1 and time.monotonic() - began < 30
     process.stdout.close()
     study.release("process", True)
-    assert len(tune_study.list_finished(study.trials())) >= 1
+    assert len(tune_study.list_finished_trials(study.trials())) >= 1
     assert isinstance(study.claim(1000, "next", leaves(RAW, "test"), None, 0), ClaimedTrial)
     study.close()

@@ -15,7 +15,7 @@ from blend.config import BlendSettings
 from blend.crossfit.outcome import ResultBuilder
 from blend.pool.pool import Truth
 from blend.report import pointers as page_values
-from blend.report import published, report, summary
+from blend.report import published_scores, report, summary
 from blend.report.html import charts, page
 from blend.report.html import timeline as page_timeline
 from blend.search import search
@@ -30,7 +30,7 @@ PAGES = {}
 @pytest.fixture(autouse=True)
 def published_curves(monkeypatch):
     """Pages have the published curves, as if the videos were Aff-Wild2's."""
-    monkeypatch.setattr(published, "curves", lambda task, videos, frames: published.CURVES[task])
+    monkeypatch.setattr(published_scores, "curves", lambda task, videos, frames: published_scores.CURVES[task])
 
 
 @pytest.fixture(params=TASKS)
@@ -200,7 +200,7 @@ def test_a_single_video_is_a_page_too(make_report, name):
 def test_scores_that_are_not_defined_anywhere_are_said(make_pool):
     """Nothing varies, so no CCC is defined."""
     pool = make_pool("va")
-    truth = Truth(pool.known.rows, np.full_like(pool.known.values, 0.5))
+    truth = Truth(pool.known_truth.rows, np.full_like(pool.known_truth.values, 0.5))
     pool = replace(pool, scores=np.full_like(pool.scores, 0.5), truth=truth)
     settings = BlendSettings(trials=30, fold_trials=1, folds=3, select_folds=3, draws=100)
     outcome = ResultBuilder(pool, settings, 0, search.search(pool, settings, 30, 0)).finish()

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from blend.report import published, summary
+from blend.report import published_scores, summary
 from blend.report.html import sections
 from blend.report.html import timeline as page_timeline
 from blend.report.html.thumbnails import Faces
@@ -15,7 +15,7 @@ from blend.report.html.thumbnails import Faces
 def test_published_curves_stand_beside_ours_on_aff_wild2_alone(make_report):
     table = make_report("va", corpus="affwild2")[2]
     ours = sections.smoothing(table)  # a name is not enough
-    videos, frames = published.VALIDATION["va"]
+    videos, frames = published_scores.VALIDATION["va"]
     table |= {"videos": [{"video": f"{v}-30-640x360", "labelled": frames // videos} for v in range(videos)]}
     theirs = sections.smoothing(table | {"corpus": "mine"})
     assert "Savchenko 2023" in theirs and "published blend" in theirs and theirs.count('class="chart at-wide"') == 2

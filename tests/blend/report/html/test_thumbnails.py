@@ -30,7 +30,7 @@ def test_frames_are_evenly_spaced_and_shown_in_order(make_pool, tmp_path):
     pool = make_pool("au", videos=2)
     frames(tmp_path, pool)
     made = thumbnails.make(pool, corpus(tmp_path))
-    assert len(made.frames) == len(made.strips) == 2 and len(made.frames[1]) == thumbnails.MOST
+    assert len(made.frames) == len(made.strips) == 2 and len(made.frames[1]) == thumbnails.MAX_THUMBNAILS
     assert made.frames[1][0] == 1 and made.frames[1][-1] == 30 and 2 not in made.frames[0]
     assert max(np.diff(made.frames[1])) <= 2
     strip = Image.open(io.BytesIO(base64.b64decode(made.strips[1])))

@@ -9,7 +9,7 @@ import pytest
 
 from blend.decision import combine
 from blend.report.html import timeline as page_timeline
-from blend.report.html.timeline import NOT_ANNOTATED, OFF, ON, PARTLY, UNKNOWN
+from blend.report.html.timeline import MISSING_VALUE, OFF, ON, PARTLY, UNKNOWN
 
 
 def unpack(made, v, outputs, va):
@@ -32,7 +32,7 @@ def test_at_full_resolution_everything_is_there_to_a_hundredth(make_report, name
     pool = replace(pool, present=holes)
     made = page_timeline.make(pool, outcome)
     assert made.about["stride"] == 1 and made.about["names"] == list(pool.videos)
-    low, params = made.about["low"], outcome.chosen.params
+    low, params = made.about["low"], outcome.selected_blend.params
     decisions = combine.combine(pool, params)
     scores = decisions if name == "va" else combine.scores(pool, params.weights, params.kernel, params.k)
     outputs = len(pool.task.outputs)
@@ -43,8 +43,8 @@ def test_at_full_resolution_everything_is_there_to_a_hundredth(make_report, name
         for own, head in zip(heads, made.about["heads"], strict=True):
             np.testing.assert_allclose(own.T / 100 + low, pool.scores[pool.heads.index(head), here], atol=0.00501)
         np.testing.assert_array_equal(present == ON, holes[here])
-        expected = np.full((outputs, here.stop - here.start), NOT_ANNOTATED if name == "va" else UNKNOWN)
-        for row, value in zip(pool.known.rows, pool.known.values, strict=True):
+        expected = np.full((outputs, here.stop - here.start), MISSING_VALUE if name == "va" else UNKNOWN)
+        for row, value in zip(pool.known_truth.rows, pool.known_truth.values, strict=True):
             if here.start <= row < here.stop:
                 levels = {
                     "au": lambda x: np.where(x, ON, OFF),

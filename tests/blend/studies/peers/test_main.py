@@ -33,24 +33,26 @@ def test_a_single_head_is_scored_as_it_is_held_out_and_on_test(data: Data, tmp_p
     way = peers.measure(data, {"head": tmp_path}, SETTINGS, 3)
     val, test = (demo_scores.read_pool(data, {"head": tmp_path}, part) for part in ("val", "test"))
     selected = Selection(val, SETTINGS, 3).select()
-    assert table_score("va", way.counts[peers.CROSSED]) == pytest.approx(selected.crossed.pooled, abs=1e-9)
-    assert len(way.counts[peers.CROSSED]) == 5
+    assert table_score("va", way.counts[peers.CROSS_FITTED_PART]) == pytest.approx(
+        selected.cross_fit.pooled_score, abs=1e-9
+    )
+    assert len(way.counts[peers.CROSS_FITTED_PART]) == 5
     assert table_score("va", way.counts[peers.TEST]) == pytest.approx(
         test.score(combine.combine(test, selected.params)), abs=1e-6
     )
-    for part, values in ((peers.CROSSED, val), (peers.TEST, test)):
-        plain = VA.score(values.known.values, values.scores[0][values.known.rows])
+    for part, values in ((peers.CROSS_FITTED_PART, val), (peers.TEST, test)):
+        plain = VA.score(values.known_truth.values, values.scores[0][values.known_truth.rows])
         assert table_score("va", way.counts[part, peers.AS_IS]) == pytest.approx(plain, abs=1e-6)
     both = peers.measure(data, {"head": tmp_path, "again": tmp_path}, SETTINGS, 3)
-    assert set(both.counts) == {peers.CROSSED, peers.TEST}, "several heads are nothing as they are"
+    assert set(both.counts) == {peers.CROSS_FITTED_PART, peers.TEST}, "several heads are nothing as they are"
 
 
 def test_people_are_counted_together_and_without_truth_there_is_no_test(data: Data, tmp_path: Path) -> None:
     who = {f"val{v}": f"p{v // 2}" for v in range(5)}
     known = replace(data, people=who, annotations={**data.annotations, "test": {}})
     way = peers.measure(known, {"head": tmp_path}, SETTINGS, 0)
-    assert set(way.counts) == {peers.CROSSED, (peers.CROSSED, peers.AS_IS)}
-    assert len(way.counts[peers.CROSSED]) == 3 == len(peers._labelled(known, "val"))
+    assert set(way.counts) == {peers.CROSS_FITTED_PART, (peers.CROSS_FITTED_PART, peers.AS_IS)}
+    assert len(way.counts[peers.CROSS_FITTED_PART]) == 3 == len(peers._labelled(known, "val"))
     one = replace(known, people=dict.fromkeys(who, "p"))
     with pytest.raises(InputError, match="validation is of one person or recording"):
         peers.measure(one, {"head": tmp_path}, SETTINGS, 0)
@@ -59,16 +61,21 @@ def test_people_are_counted_together_and_without_truth_there_is_no_test(data: Da
 def test_the_table_has_means_deviations_and_what_the_blend_gains(data: Data, tmp_path: Path) -> None:
     way = peers.measure(data, {"head": tmp_path}, SETTINGS, 0)
     worse = replace(way, counts=dict(way.counts), seconds=2.0)
-    worse.counts[peers.CROSSED] = way.counts[peers.CROSSED, peers.AS_IS]
+    worse.counts[peers.CROSS_FITTED_PART] = way.counts[peers.CROSS_FITTED_PART, peers.AS_IS]
     found = peers.summarise(data, {peers.BLEND: [way, way], "tabm": [worse, replace(way, seconds=2.0)]})
-    gained = table_score("va", way.counts[peers.CROSSED]) - table_score("va", worse.counts[peers.CROSSED])
-    entry = found["ways"]["tabm"][peers.CROSSED]
+    gained = table_score("va", way.counts[peers.CROSS_FITTED_PART]) - table_score(
+        "va", worse.counts[peers.CROSS_FITTED_PART]
+    )
+    entry = found["ways"]["tabm"][peers.CROSS_FITTED_PART]
     assert entry["gain"]["difference"] == pytest.approx(gained / 2) and gained > 0
-    both = [way.counts[peers.CROSSED]] * 2, [worse.counts[peers.CROSSED], way.counts[peers.CROSSED]]
+    both = (
+        [way.counts[peers.CROSS_FITTED_PART]] * 2,
+        [worse.counts[peers.CROSS_FITTED_PART], way.counts[peers.CROSS_FITTED_PART]],
+    )
     labelled = [int(data.annotations["val"][f"val{v}"].valid.sum()) for v in range(5)]
     assert entry["gain"] == compare.gain("va", *both, labelled, compare.DRAWS, 0)
     assert found["ways"]["tabm"][peers.TEST]["gain"]["difference"] == 0
-    assert found["videos"] == {peers.CROSSED: 5, peers.TEST: 2} and found["ways"]["tabm"]["seconds"] == 2.0
+    assert found["videos"] == {peers.CROSS_FITTED_PART: 5, peers.TEST: 2} and found["ways"]["tabm"]["seconds"] == 2.0
     lines = peers.as_markdown(VA, found | {"versions": {"tabm": "0.1"}, "given": {"limit": 1}}).splitlines()
     assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|") == lines[3].count("|")
     assert lines[2].startswith("| blend of the standard heads |  | ") and lines[2].endswith(" ± 0.000 |  |  |")
@@ -95,7 +102,7 @@ def test_ours_and_every_peer_go_the_same_way(data: Data, tmp_path: Path, monkeyp
     found = peers.main(config, "va", tmp_path, 2, ["tabm"], ["python"], given={"limit": 5})
     assert asked == [(0, "tabm"), (1, "tabm")] and list(found["ways"]) == [peers.BLEND, peers.BEST, "tabm"]
     assert found["ways"]["tabm"]["seconds"] == 4.0 and found["versions"] == {"tabm": "0.1"}
-    for part in (peers.CROSSED, peers.TEST):
+    for part in (peers.CROSS_FITTED_PART, peers.TEST):
         scores = [found["ways"][way][part]["by_seed"] for way in found["ways"]]
         assert scores[1] == scores[2] and scores[0] == pytest.approx(scores[1], abs=1e-6), "the same predictions"
 

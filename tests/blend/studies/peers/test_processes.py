@@ -11,7 +11,7 @@ import pytest
 from blend.studies.ablation import Data
 from blend.studies.peers import export, processes, worker
 from blend.studies.peers.processes import Peer
-from extract.runtime.errors import Failed, InputError
+from extract.runtime.errors import InputError, WorkError
 from heads.abaw.tasks import TASKS
 from heads.data import predictions
 from heads.data.predictions import Predictions
@@ -78,5 +78,5 @@ def test_a_peer_leaves_a_folder_of_predictions_and_is_not_asked_again(rows, tmp_
 
 def test_a_peer_that_fails_is_named_with_its_last_words(rows, tmp_path):
     (rows / "train.npz").write_bytes(b"no archive")
-    with pytest.raises(Failed, match=r"logistic: ended with code 1: .*(all of it: .*log.txt)"):
+    with pytest.raises(WorkError, match=r"logistic: ended with code 1: .*(all of it: .*log.txt)"):
         processes.learn(Peer("logistic", sys.executable, "1"), Data(tmp_path, VA, (), {}), rows, "", 0, tmp_path, GIVEN)

@@ -9,7 +9,7 @@ from blend.studies.peers import worker
 from blend.studies.peers.worker import Train
 
 GROUPS, EACH, WIDTH = 10, 24, 6
-HERE = [name for name in worker.PEERS if name in worker.find_installed()]
+HERE = [name for name in worker.PEERS if name in worker.find_versions()]
 
 
 def make(labels: str, outputs: int) -> Train:

@@ -25,13 +25,13 @@ def equal_weights(pool, k):
 @pytest.mark.parametrize("task", TASKS)
 def test_sets_of_videos_are_whole_and_repeat_themselves(task):
     pool, again = (population.draw(task, 25, np.random.default_rng(3)) for _ in range(2))
-    assert len(pool.videos) == 25 and pool.scores.shape[1] == pool.offsets[-1] == len(pool.known.rows)
+    assert len(pool.videos) == 25 and pool.scores.shape[1] == pool.offsets[-1] == len(pool.known_truth.rows)
     np.testing.assert_array_equal(pool.scores, again.scores)
-    np.testing.assert_array_equal(pool.known.values, again.known.values)
+    np.testing.assert_array_equal(pool.known_truth.values, again.known_truth.values)
     lengths = np.diff(pool.offsets)
-    assert lengths.min() >= population.SHORTEST and lengths.max() <= population.SAME.longest
+    assert lengths.min() >= population.SHORTEST and lengths.max() <= population.USUAL_KIND.longest
     assert pool.scores.dtype == np.float32 and np.isfinite(pool.scores).all() and pool.people is None
-    values = pool.known.values
+    values = pool.known_truth.values
     if task == "au":
         assert values.dtype == np.uint8 and values.any(0).all() and (pool.scores >= 0).all()
     elif task == "expr":
@@ -60,7 +60,7 @@ def test_it_scores_smooths_and_spreads_as_published_systems_do(task, level, gain
 
 @pytest.mark.parametrize("task", TASKS)
 def test_rates_are_about_those_of_aff_wild2(task):
-    values = population.draw(task, 400, np.random.default_rng(2)).known.values
+    values = population.draw(task, 400, np.random.default_rng(2)).known_truth.values
     if task == "au":
         np.testing.assert_allclose(values.mean(0), population.RATES, atol=0.05)
     elif task == "expr":
@@ -78,7 +78,7 @@ def test_a_shift_costs_what_published_systems_lost_from_validation_to_test(task)
     for number in range(PAIRS[task]):
         one, moved = (
             population.draw(task, population.OFFICIAL[task], np.random.default_rng([seed, number]), kind)
-            for kind in (population.SAME, population.SHIFTS[task])
+            for kind in (population.USUAL_KIND, population.SHIFTS[task])
         )
         drops.append(equal_weights(one, WIDTH[task]) - equal_weights(moved, WIDTH[task]))
     low, high = population.PUBLISHED_DROPS[task]
@@ -93,21 +93,21 @@ def kurtosis(values):
 def test_heavy_tails_are_heavy_and_no_noisier_on_the_whole():
     draws = {
         kind: population._Draw("va", 20_000, np.random.default_rng(1), kind)
-        for kind in (population.SAME, population.HEAVY)
+        for kind in (population.USUAL_KIND, population.HEAVY)
     }
     noise = {kind: one.noise_of_video()[one.offsets[:-1], 0] for kind, one in draws.items()}
-    assert kurtosis(noise[population.SAME]) == pytest.approx(3, abs=0.2) and kurtosis(noise[population.HEAVY]) > 6
+    assert kurtosis(noise[population.USUAL_KIND]) == pytest.approx(3, abs=0.2) and kurtosis(noise[population.HEAVY]) > 6
     assert noise[population.HEAVY].std() == pytest.approx(1, abs=0.15)  # Student's t with 3 degrees has no 4th moment
     spreads = {kind: np.log(np.diff(one.offsets)).std() for kind, one in draws.items()}
-    assert spreads[population.HEAVY] > 1.15 * spreads[population.SAME]
-    assert np.diff(draws[population.HEAVY].offsets).max() > population.SAME.longest
+    assert spreads[population.HEAVY] > 1.15 * spreads[population.USUAL_KIND]
+    assert np.diff(draws[population.HEAVY].offsets).max() > population.USUAL_KIND.longest
 
 
 def test_videos_of_a_person_resemble_each_other():
     pool = population.draw("va", 400, np.random.default_rng(1), population.PEOPLE)
     assert len(set(pool.people)) == 100 and pool.people[0] == pool.people[3] != pool.people[4]
     assert pool.groups.tolist() == [v // 4 for v in range(400)]
-    per_video = np.array([pool.known.values[a:b, 0].mean() for a, b in itertools.pairwise(pool.offsets)])
+    per_video = np.array([pool.known_truth.values[a:b, 0].mean() for a, b in itertools.pairwise(pool.offsets)])
     within = np.corrcoef(per_video[0::4], per_video[1::4])[0, 1]
     across = np.corrcoef(per_video[0::4], np.roll(per_video[1::4], 1))[0, 1]
     assert within > 0.4 > 0.25 > abs(across)

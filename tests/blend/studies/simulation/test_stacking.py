@@ -20,15 +20,15 @@ def small(task, videos, seed):
 def test_it_is_the_ridge_that_least_squares_without_negative_weights_gives(task):
     pool = small(task, 2, 0)
     classes, rows, targets, weights = pool.scores.shape[2], [], [], []
-    count = np.bincount(pool.known.values, minlength=8) if task == "expr" else None
-    for row, truth in zip(pool.known.rows, pool.known.values, strict=True):
+    count = np.bincount(pool.known_truth.values, minlength=8) if task == "expr" else None
+    for row, truth in zip(pool.known_truth.rows, pool.known_truth.values, strict=True):
         for c in range(classes):
             p = pool.scores[:, row, c].astype(np.float64)
             clipped = np.clip(p, stacking.FLOOR, 1 - stacking.FLOOR)
             rows.append({"au": np.log(clipped / (1 - clipped)), "expr": np.log(clipped), "va": p}[task])
             targets.append(float(truth == c) if task == "expr" else float(truth[c]))
             if task == "expr":
-                weights.append(len(pool.known.rows) / ((count > 0).sum() * count[truth]))
+                weights.append(len(pool.known_truth.rows) / ((count > 0).sum() * count[truth]))
     x, y, w = np.array(rows), np.array(targets), np.array(weights) if weights else np.ones(len(rows))
     x_mean, y_mean = np.average(x, axis=0, weights=w), np.average(y, weights=w)
     root = np.sqrt(w)[:, None]
@@ -49,8 +49,8 @@ def test_a_videos_scores_come_from_other_folds_alone(task):
     stacked, whole = stacking.stack(pool, folds)
     assert stacked.scores.shape == (1, *pool.scores.shape[1:]) and stacked.heads == ("stacked",)
     own = pool.rows_of([0, 5])
-    lies = pool.known.values.copy()
-    inside = np.isin(pool.known.rows, own)
+    lies = pool.known_truth.values.copy()
+    inside = np.isin(pool.known_truth.rows, own)
     lies[inside] = np.random.default_rng(0).permutation(lies[inside])
     again, other = stacking.stack(replace(pool, truth=replace(pool.truth, values=lies)), folds)
     np.testing.assert_array_equal(again.scores[:, own], stacked.scores[:, own])
@@ -61,8 +61,8 @@ def test_a_videos_scores_come_from_other_folds_alone(task):
 def test_a_head_that_says_the_truth_gets_the_weight_and_copies_none(task):
     pool = small(task, 6, 2)
     scores = pool.scores.copy()
-    truth = np.eye(8)[pool.known.values] if task == "expr" else pool.known.values
-    scores[2, pool.known.rows] = truth if task == "va" else 0.9 * truth + 0.1 / (8 if task == "expr" else 2)
+    truth = np.eye(8)[pool.known_truth.values] if task == "expr" else pool.known_truth.values
+    scores[2, pool.known_truth.rows] = truth if task == "va" else 0.9 * truth + 0.1 / (8 if task == "expr" else 2)
     scores[4] = scores[1]
     _, regression = stacking.stack(replace(pool, scores=scores), [range(3), range(3, 6)])
     assert regression.heads == tuple(head for h, head in enumerate(pool.heads) if h != 4)

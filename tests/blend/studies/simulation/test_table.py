@@ -132,4 +132,4 @@ def test_cells_mark_what_does_not_hold():
 def test_a_single_pair_has_no_standard_error():
     line = table.summarise("va", "same", drawn(np.random.default_rng(1), 2))
     assert line["test"]["plain"]["se"] is None and "±" not in table.estimates({"va": {"few": {"same": line}}})[0][2]
-    assert table.errors(np.array([np.nan])) is None and table.format_signed(None) == "–"
+    assert table.errors(np.array([np.nan])) is None and table.format_signed_number(None) == "–"

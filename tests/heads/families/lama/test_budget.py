@@ -46,14 +46,14 @@ def test_cost_grows_with_everything() -> None:
 
 def test_predicting_is_paid_for_too() -> None:
     cost = CostModel(10, 3, ("linear_l2", "lgb"), 1, most_trees=300, patience=20)
-    more = replace(cost, predicted=446_000)
+    more = replace(cost, predicted_rows=446_000)
     assert (
         cost.predict_seconds(100)
         == 0
         < replace(more, algorithms=("linear_l2",)).predict_seconds(100)
         < more.predict_seconds(100)
     )
-    assert more.predict_seconds(100) == pytest.approx(2 * replace(more, predicted=223_000).predict_seconds(100))
+    assert more.predict_seconds(100) == pytest.approx(2 * replace(more, predicted_rows=223_000).predict_seconds(100))
     assert more.predict_seconds(200) > more.predict_seconds(100) < replace(more, folds=5).predict_seconds(100)
     assert more.second_rows(10**6, 9000, 60.0, 5.0) < cost.second_rows(10**6, 9000, 60.0, 5.0)
 
@@ -75,7 +75,7 @@ def test_a_plan_keeps_within_its_part_of_the_limit() -> None:
         )
         assert learning + plan.predicting + lama_plan.START <= lama_plan.PART * timeout
         assert plan.predicting < lama_plan.MOST_FOR_PREDICTING * timeout
-        assert plan.taken == pytest.approx(
+        assert plan.first_seconds == pytest.approx(
             sum(c.seconds(9000, some + 20) for c, some in zip(costs, trees, strict=True))
         )
     assert lama_plan.plan(10, costs, trees, 2000, 1_360_000).rows == [2000] * 12
@@ -83,7 +83,7 @@ def test_a_plan_keeps_within_its_part_of_the_limit() -> None:
 
 
 def test_what_is_kept_free_for_predicting_grows_on_a_busy_machine_and_is_never_most_of_the_limit() -> None:
-    plan = lama_plan.Plan([9000], predicting=10.0, taken=12.0)
+    plan = lama_plan.Plan([9000], predicting=10.0, first_seconds=12.0)
     assert plan.reserve_prediction(60, took=3.0, threads=1) == 10.0
     assert plan.reserve_prediction(60, took=3.0, threads=2) == 5.0
     quick = lama_plan.QUICK_START + 12.0 / 2

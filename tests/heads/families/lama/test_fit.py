@@ -47,7 +47,7 @@ def test_it_tells_what_finished_and_leaves_numpy_and_warnings_as_they_were() -> 
     before = np.geterr(), list(warnings.filters)
     done = lama_fit.fit(order("binary", target()))
     assert (np.geterr(), list(warnings.filters)) == before
-    assert done.finished == {"LinearL2": 2, "LightGBM": 2}
+    assert done.finished_folds == {"LinearL2": 2, "LightGBM": 2}
     assert set(done.weights) == {"LinearL2", "LightGBM"} and sum(done.weights.values()) == pytest.approx(1)
     assert 0 <= done.trees <= 3
     scores = lama_scorer.loads(done.model)(order("binary", target()).x)
@@ -69,4 +69,4 @@ def test_an_algorithm_that_fails_is_not_left_out(monkeypatch: pytest.MonkeyPatch
 def test_several_outputs_at_once() -> None:
     labels = np.stack([target(), 1 - target()], axis=1)
     done = lama_fit.fit(order("multilabel", labels, use_algos=[["rf"]]))
-    assert done.finished == {"RFSklearn": 2} and done.trees == 0
+    assert done.finished_folds == {"RFSklearn": 2} and done.trees == 0

@@ -9,7 +9,7 @@ import pytest
 
 from extract.runtime.errors import InputError
 from heads.abaw.tasks import TASKS
-from heads.data.table import Block, Labelled, Rows
+from heads.data.table import Block, LabelledRows, Rows
 from heads.families.lama import budget
 from heads.families.lama import pool as lama_pool
 from heads.families.lama.fit import FitResult
@@ -20,7 +20,7 @@ def head(task: str, **given: Any) -> Lama:
     return Lama(TASKS[task], LamaSettings(**({"inputs": ["logits"], "trees": 3, "cv": 2, "penalties": [0.1]} | given)))
 
 
-def va_data(n: int = 80, videos: int = 4) -> Labelled:
+def va_data(n: int = 80, videos: int = 4) -> LabelledRows:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(n, 3)).astype(np.float32)
     where = Rows(
@@ -30,10 +30,10 @@ def va_data(n: int = 80, videos: int = 4) -> Labelled:
         (Block("n", "logits", x),),
         np.arange(n),
     )
-    return Labelled(where, np.tanh(x[:, :2] + 0.1 * rng.normal(size=(n, 2))).astype(np.float32))
+    return LabelledRows(where, np.tanh(x[:, :2] + 0.1 * rng.normal(size=(n, 2))).astype(np.float32))
 
 
-def nothing(data: Labelled) -> Labelled:
+def nothing(data: LabelledRows) -> LabelledRows:
     return data.take(np.empty(0, np.int64))
 
 
@@ -121,7 +121,7 @@ def test_several_outputs_at_once_as_published() -> None:
 def test_a_unit_without_positives_is_a_constant_and_the_report_says_so() -> None:
     data = va_data()
     rng = np.random.default_rng(0)
-    units = Labelled(data.rows, (rng.random((80, 12)) < 0.4).astype(np.uint8))
+    units = LabelledRows(data.rows, (rng.random((80, 12)) < 0.4).astype(np.uint8))
     units.truth[:, 2] = 0
     ours = head("au", use_algos=[["linear_l2"]])
     facts = ours.fit(units, nothing(units), 0)

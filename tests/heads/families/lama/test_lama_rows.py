@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from heads.data.table import Block, Labelled, Rows, space_evenly
+from heads.data.table import Block, LabelledRows, Rows, space_evenly
 from heads.families.lama.data import TrainDevRows
 
 
@@ -17,7 +17,7 @@ def test_train_and_dev_are_one_table_and_their_videos_stay_apart() -> None:
     rng = np.random.default_rng(0)
     blocks = (Block("n", "logits", rng.normal(size=(30, 2)).astype(np.float32)),)
     rows = Rows(("a", "b", "c"), np.repeat(np.arange(3, dtype=np.int32), 10), np.arange(1, 31), blocks, np.arange(30))
-    data = Labelled(rows, rng.integers(0, 2, (30, 12)).astype(np.uint8))
+    data = LabelledRows(rows, rng.integers(0, 2, (30, 12)).astype(np.uint8))
     both = TrainDevRows(data.take(rows.video != 1), data.take(rows.video == 1))
     order = np.r_[0:10, 20:30, 10:20]
     some = np.array([1, 5, 19, 20, 29])

@@ -29,16 +29,16 @@ def test_columns_are_numbered() -> None:
     assert list(frame.columns) == ["f0", "f1", "f2"] and frame["f2"].tolist() == [2, 5]
 
 
-@pytest.mark.parametrize("name", lama_library.UNUSED)
+@pytest.mark.parametrize("name", lama_library.UNUSED_MODULES)
 def test_what_is_left_out_of_imports_is_there(name: str) -> None:
     assert importlib.util.find_spec(name) is not None, "another version has it elsewhere: nothing is spared any more"
 
 
 def test_what_a_process_does_without_leaves_functions_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "modules", dict(sys.modules))
-    for name in lama_library.UNUSED:
+    for name in lama_library.UNUSED_MODULES:
         sys.modules.pop(name, None)
     lama_library.spare_imports()
-    left = [sys.modules[name] for name in lama_library.UNUSED]
+    left = [sys.modules[name] for name in lama_library.UNUSED_MODULES]
     assert all(module.disable(len, True, wrapping=False) is len for module in left)
     assert isinstance(left[0].TorchModel, type)

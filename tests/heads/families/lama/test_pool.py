@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from extract.runtime.errors import Failed
+from extract.runtime.errors import WorkError
 from heads.families.lama import pool as lama_pool
 
 FAKE = """
@@ -83,5 +83,5 @@ def test_when_the_time_is_up_what_runs_is_ended_and_what_is_finished_stays(known
 def test_a_failure_is_raised_with_its_reason_and_the_others_are_ended(known: Known) -> None:
     with pytest.raises(RuntimeError, match="LightAutoML failed: oops"):
         run(["a 60", "fails 0"], 2)
-    with pytest.raises(Failed, match=r"ended with exit code 3 .* lower max_rows"):
+    with pytest.raises(WorkError, match=r"ended with exit code 3 .* lower max_rows"):
         run(["dies 0"], 1)

@@ -21,7 +21,7 @@ def order(**settings: object) -> FitOrder:
 
 def test_a_process_fits_as_the_function_does() -> None:
     (found,) = lama_pool.run(1, lambda _: order(), 1, time.monotonic() + 300, lambda _: None)
-    assert found and found.finished == lama_fit.fit(order()).finished == {"LinearL2": 2}
+    assert found and found.finished_folds == lama_fit.fit(order()).finished_folds == {"LinearL2": 2}
 
 
 def test_a_process_says_which_output_failed_and_why() -> None:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from scipy.special import expit, softmax
 
 from heads.abaw.tasks import TASKS
-from heads.data.table import Block, Labelled, Rows
+from heads.data.table import Block, LabelledRows, Rows
 from heads.families.linear import head as linear_head
 from heads.families.linear.head import LinearHead, LinearSettings
 
@@ -17,7 +17,7 @@ def settings(**keys: Any) -> LinearSettings:
     return LinearSettings.model_validate({"inputs": ["logits"], **keys})
 
 
-def labelled(task: str, videos: int = 8, frames: int = 30, noise: int = 60) -> Labelled:
+def labelled(task: str, videos: int = 8, frames: int = 30, noise: int = 60) -> LabelledRows:
     """Three columns that the labels hang on, and some that differ from video to video and say nothing."""
     rng = np.random.default_rng(0)
     n = videos * frames
@@ -33,10 +33,10 @@ def labelled(task: str, videos: int = 8, frames: int = 30, noise: int = 60) -> L
         truth = np.tanh(hidden[:, :2]).astype(np.float32)
     frame = np.tile(np.arange(1, frames + 1, dtype=np.int32), videos)
     rows = Rows(tuple(f"v{i}" for i in range(videos)), video, frame, (Block("n", "logits", x),), np.arange(n))
-    return Labelled(rows, truth)
+    return LabelledRows(rows, truth)
 
 
-def cut(whole: Labelled, train: int, dev: int) -> tuple[Labelled, Labelled]:
+def cut(whole: LabelledRows, train: int, dev: int) -> tuple[LabelledRows, LabelledRows]:
     return whole.take(whole.rows.video < train), whole.take((whole.rows.video >= train) & (whole.rows.video < dev))
 
 

@@ -8,13 +8,13 @@ from sklearn.preprocessing import StandardScaler
 
 from heads.abaw.tasks import TASKS
 from heads.base.scaling import BlockScales
-from heads.data.table import Block, Labelled, Rows
+from heads.data.table import Block, LabelledRows, Rows
 from heads.families.linear import sample
 
 VIDEOS = ("a", "b_left", "b_right", "c", "d")
 
 
-def labelled(frames: int = 20, group: np.ndarray | None = None) -> Labelled:
+def labelled(frames: int = 20, group: np.ndarray | None = None) -> LabelledRows:
     n = len(VIDEOS) * frames
     rng = np.random.default_rng(0)
     embedding = (rng.normal(size=(n, 3)) * 4 + 2).astype(np.float16)
@@ -27,10 +27,10 @@ def labelled(frames: int = 20, group: np.ndarray | None = None) -> Labelled:
     video = np.repeat(np.arange(5, dtype=np.int32), frames)
     frame = np.tile(np.arange(1, frames + 1, dtype=np.int32), 5)
     rows = Rows(VIDEOS, video, frame, blocks, np.arange(n), group)
-    return Labelled(rows, rng.integers(0, 8, n).astype(np.int8))
+    return LabelledRows(rows, rng.integers(0, 8, n).astype(np.int8))
 
 
-def cut(whole: Labelled) -> tuple[Labelled, Labelled]:
+def cut(whole: LabelledRows) -> tuple[LabelledRows, LabelledRows]:
     dev = np.isin(whole.rows.video, [1, 4])
     return whole.take(~dev), whole.take(dev)
 
@@ -48,7 +48,7 @@ def test_columns_are_standardised_and_blocks_have_their_scales() -> None:
 
 def test_without_an_embedding_all_columns_are_of_one_scale() -> None:
     whole = labelled()
-    bare = Labelled(replace(whole.rows, blocks=whole.rows.blocks[1:]), whole.truth)
+    bare = LabelledRows(replace(whole.rows, blocks=whole.rows.blocks[1:]), whole.truth)
     np.testing.assert_allclose(sample.draw(*cut(bare), 1000, BlockScales()).x.std(0), 1, atol=1e-4)
 
 
@@ -79,4 +79,4 @@ def test_folds_keep_recordings_and_people_whole() -> None:
 def test_rows_of_two_tables_are_refused() -> None:
     train, dev = cut(labelled())
     with pytest.raises(ValueError, match="one table"):
-        sample.draw(train, Labelled(replace(dev.rows, videos=("x",)), dev.truth), 10, BlockScales())
+        sample.draw(train, LabelledRows(replace(dev.rows, videos=("x",)), dev.truth), 10, BlockScales())

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 from heads.abaw.tasks import TASKS
 from heads.base import selection
-from heads.data.table import Block, Labelled, Rows
+from heads.data.table import Block, LabelledRows, Rows
 from heads.families.mlp import network as mlp_network
 from heads.families.mlp.head import Mlp
 from heads.families.mlp.settings import MlpSettings
@@ -39,7 +39,7 @@ def test_small_corpora_get_more_epochs_and_dev_chooses_the_best() -> None:
     rng = np.random.default_rng(2)
     x = rng.normal(size=(60, 5)).astype(np.float32)
     y = (x[:, 0] > 0).astype(np.int8)
-    labelled = Labelled(rows(x), y)
+    labelled = LabelledRows(rows(x), y)
     train, dev = labelled.take(np.arange(40)), labelled.take(np.arange(40, 60))
     head = Mlp(TASKS["expr"], settings(hidden=0, batch=10, epochs=2, min_steps=60, learning_rate=0.05))
     facts = head.fit(train, dev, 0)
@@ -54,7 +54,7 @@ def test_small_corpora_get_more_epochs_and_dev_chooses_the_best() -> None:
 def test_members_are_averaged() -> None:
     rng = np.random.default_rng(3)
     x = rng.normal(size=(50, 4)).astype(np.float32)
-    labelled = Labelled(rows(x), rng.integers(0, 2, (50, 12)).astype(np.uint8))
+    labelled = LabelledRows(rows(x), rng.integers(0, 2, (50, 12)).astype(np.uint8))
     head = Mlp(TASKS["au"], settings(hidden=3, epochs=2, members=2))
     facts = head.fit(labelled, labelled.take(np.arange(10)), 0)
     single = [np.asarray(model(x)) for model in head.models]
@@ -67,7 +67,7 @@ def test_without_a_hidden_layer_it_is_logistic_regression() -> None:
     x = (rng.normal(size=(600, 6)) * [1, 20, 0.1, 1, 1, 1] + 3).astype(np.float16)
     z = (x.astype(np.float64) - 3) / [1, 20, 0.1, 1, 1, 1]
     y = (z[:, :3] + 0.5 * rng.normal(size=(600, 3))).argmax(1).astype(np.int8)
-    labelled = Labelled(rows(x), y)
+    labelled = LabelledRows(rows(x), y)
     head = Mlp(TASKS["expr"], settings(hidden=0, batch=64, epochs=120, learning_rate=0.05, balance=0.0))
     head.fit(labelled.take(np.arange(400)), labelled.take(np.empty(0, np.int64)), 0)
     scores = head.predict(labelled.take(np.arange(400, 600)).rows)

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score
 from heads.abaw.tasks import TASKS
 from heads.base import scaling, selection
 from heads.base.head import row_weights
-from heads.data.table import Block, Labelled, Rows
+from heads.data.table import Block, LabelledRows, Rows
 from heads.families.mlp import network as mlp_network
 from heads.families.mlp import training as mlp_training
 from heads.families.mlp.settings import MlpSettings
@@ -78,7 +78,7 @@ def test_an_epoch_is_what_keras_itself_learns_from_the_same_batches(
     monkeypatch.setattr(mlp_training, "WORTH_SHARING", worth_sharing)
     facts, rng = TASKS[task], np.random.default_rng(0)
     some = rows(rng.normal(size=(50, 6)).astype(np.float16), rng.normal(size=(50, 2)).astype(np.float32))
-    train = Labelled(some, labels(task, 50))
+    train = LabelledRows(some, labels(task, 50))
     given = settings(hidden=4, batch=9, l2=0.01, cosine=False, learning_rate=0.01)
     training = mlp_training.Training(facts, given, train, epochs=2, seed=3)
     for _ in range(2):
@@ -112,10 +112,10 @@ def test_an_epoch_is_what_keras_itself_learns_from_the_same_batches(
 
 def test_the_best_epoch_is_kept_and_without_dev_the_last() -> None:
     rng = np.random.default_rng(5)
-    data = Labelled(rows(rng.normal(size=(40, 3)).astype(np.float32)), labels("au", 40))
+    data = LabelledRows(rows(rng.normal(size=(40, 3)).astype(np.float32)), labels("au", 40))
     seen: list[float] = []
 
-    def train(dev: Labelled) -> tuple[Any, tuple[int, float | None]]:
+    def train(dev: LabelledRows) -> tuple[Any, tuple[int, float | None]]:
         training = mlp_training.Training(TASKS["au"], settings(hidden=0, batch=8), data, 4, 0)
         return training.model, training.run(dev, 4, lambda done, note: seen.append(done))
 

@@ -51,7 +51,7 @@ def imported(call: str) -> list[str]:
 
 def test_keras_comes_without_what_no_head_uses_where_a_process_only_trains() -> None:
     found = imported("network.load()")
-    assert {"keras", "tensorflow"} <= {*found} and not {*mlp_network.UNUSED} & {*found}
+    assert {"keras", "tensorflow"} <= {*found} and not {*mlp_network.UNUSED_MODULES} & {*found}
 
 
 @pytest.mark.slow
@@ -64,5 +64,5 @@ def test_imports_that_are_made_hide_nothing_any_more(monkeypatch: pytest.MonkeyP
     mlp_network.tensorflow()
     import keras  # noqa: F401
 
-    monkeypatch.setattr(mlp_network, "UNUSED", None)  # not asked for
+    monkeypatch.setattr(mlp_network, "UNUSED_MODULES", None)  # not asked for
     mlp_network.load()

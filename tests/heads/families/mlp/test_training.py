@@ -4,26 +4,26 @@ import numpy as np
 import pytest
 
 from heads.abaw.tasks import TASKS
-from heads.data.table import Block, Labelled, Rows
+from heads.data.table import Block, LabelledRows, Rows
 from heads.families.mlp import training as mlp_training
 from heads.families.mlp.settings import MlpSettings
 
 
-def labelled(n: int = 53) -> Labelled:
+def labelled(n: int = 53) -> LabelledRows:
     rng = np.random.default_rng(0)
     blocks = (
         Block("n", "embedding", rng.normal(size=(2 * n, 5)).astype(np.float16)),
         Block("n", "logits", rng.normal(size=(2 * n, 3)).astype(np.float32)),
     )
     rows = Rows(("v",), np.zeros(n, np.int32), np.arange(1, n + 1, dtype=np.int32), blocks, np.arange(0, 2 * n, 2))
-    return Labelled(rows, rng.integers(0, 2, (n, 12)).astype(np.uint8))
+    return LabelledRows(rows, rng.integers(0, 2, (n, 12)).astype(np.uint8))
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 64])
 def test_batches_are_the_rows_in_order_without_the_ones_that_fill_no_batch(
     most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mlp_training, "MOST", most)
+    monkeypatch.setattr(mlp_training, "MAX_BATCHES", most)
     data, order = labelled(), np.random.default_rng(1).permutation(53)
     found = list(mlp_training.batches(data, order, 7))
     assert [len(truth) for _, truth in found] == [most] * (7 // most) + [7 % most] * (7 % most > 0)

@@ -40,7 +40,7 @@ def test_noise_has_its_deviation_and_spares_what_says_what_is_present() -> None:
 
 def test_one_span_of_a_clip_is_hidden() -> None:
     x, there = clips(3000)
-    found, left = augment(x, there, Augmentation(masked=0.2), STREAMS, generator())
+    found, left = augment(x, there, Augmentation(masked_share=0.2), STREAMS, generator())
     assert left is there and torch.equal(found[..., 5], x[..., 5])
     hidden = (found[..., :5] == 0).all(-1).numpy()
     assert ((found[..., :5] == 0) == torch.from_numpy(hidden)[..., None]).all(), "all columns of a frame or none"
@@ -52,19 +52,19 @@ def test_one_span_of_a_clip_is_hidden() -> None:
 
 def test_frames_are_taken_out_but_never_all() -> None:
     x, there = clips(2000)
-    found, left = augment(x, there, Augmentation(dropped=0.3), STREAMS, generator())
+    found, left = augment(x, there, Augmentation(dropped_share=0.3), STREAMS, generator())
     assert found is x and not (left & ~there).any()
     assert float(left[:, :15].float().mean()) == pytest.approx(0.7, abs=0.02)
     alone = torch.zeros(2000, 20, dtype=torch.bool)
     alone[:, 4] = True
-    assert torch.equal(augment(x, alone, Augmentation(dropped=0.9), STREAMS, generator())[1], alone)
+    assert torch.equal(augment(x, alone, Augmentation(dropped_share=0.9), STREAMS, generator())[1], alone)
 
 
 def test_a_stream_is_lost_by_whole_clips_and_never_one_that_is_always_there() -> None:
     x, there = clips(3000)
-    found, _ = augment(x, there, Augmentation(lost=0.4), STREAMS, generator())
+    found, _ = augment(x, there, Augmentation(stream_loss=0.4), STREAMS, generator())
     assert torch.equal(found[..., :5], x[..., :5])
     lost = (found[..., 5] != x[..., 5]).numpy()
     assert (lost.all(1) | ~lost.any(1)).all()
     assert lost.any(1).mean() == pytest.approx(0.4 * 2 / 3, abs=0.03), "a third has none to lose"
-    assert augment(x, there, Augmentation(lost=1.0), STREAMS[:1], generator())[0] is x
+    assert augment(x, there, Augmentation(stream_loss=1.0), STREAMS[:1], generator())[0] is x

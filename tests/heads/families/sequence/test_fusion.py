@@ -11,7 +11,7 @@ from extract.features import store
 from heads import config
 from heads.abaw import read as labels_of
 from heads.abaw.tasks import TASKS
-from heads.data.table import PRESENT, Block, Labelled, Rows, Source
+from heads.data.table import PRESENT, Block, LabelledRows, Rows, Source
 from heads.families.sequence import network as sequence_network
 from heads.families.sequence.fusion import Fusion, FusionSettings
 from heads.train import fit
@@ -23,7 +23,7 @@ def settings(**given: Any) -> FusionSettings:
     return FusionSettings.model_validate({"inputs": ["embedding"], "optional": ["sound"], **TINY, **given})
 
 
-def data(videos: int = 10, frames: int = 40, seed: int = 0, silent: tuple[int, ...] = ()) -> Labelled:
+def data(videos: int = 10, frames: int = 40, seed: int = 0, silent: tuple[int, ...] = ()) -> LabelledRows:
     """The first six units can be seen, the last six be heard; `silent` videos have no sound, nor has frame 9."""
     rng, n = np.random.default_rng(seed), videos * frames
     seen, heard = rng.normal(size=(n, 3)).astype(np.float16), rng.normal(size=(n, 2)).astype(np.float32)
@@ -37,10 +37,10 @@ def data(videos: int = 10, frames: int = 40, seed: int = 0, silent: tuple[int, .
         Block("sound", "embedding", 50 * heard + 100 * there[:, None].astype(np.float32)),
         Block("sound", PRESENT, there[:, None].astype(np.float32)),
     )
-    return Labelled(Rows(tuple(f"v{i:02d}" for i in range(videos)), video, frame, blocks, np.arange(n)), truth)
+    return LabelledRows(Rows(tuple(f"v{i:02d}" for i in range(videos)), video, frame, blocks, np.arange(n)), truth)
 
 
-def fitted(of: Labelled, **given: Any) -> tuple[Fusion, dict[str, Any]]:
+def fitted(of: LabelledRows, **given: Any) -> tuple[Fusion, dict[str, Any]]:
     head = Fusion(TASKS["au"], settings(**given))
     return head, head.fit(of.take(of.rows.video < 7), of.take(of.rows.video >= 7), 0)
 
@@ -153,8 +153,8 @@ def test_folds_with_temporal_columns_of_a_network_that_some_videos_lack(corpus: 
     asked = settings(optional=["two"], temporal=temporal, epochs=1)
     prepared = fit.prepare_train(corpus.work, sources, asked, annotations, TASKS["au"])
     fold = prepared.restrict_to(np.arange(6) != 3)
-    assert fold.labelled.rows.columns == prepared.labelled.rows.columns
-    assert len(prepared.labelled.rows.columns) == 12 + 12 + 1 + 2 + 2
+    assert fold.labelled_rows.rows.columns == prepared.labelled_rows.rows.columns
+    assert len(prepared.labelled_rows.rows.columns) == 12 + 12 + 1 + 2 + 2
     model, facts, _ = fit.fit(fold, fold.part, 0)
     assert facts["streams"] == ["one", "two", "one", "two"]
     found = model.predict_videos(corpus.work, ["t1", "t3"]).videos

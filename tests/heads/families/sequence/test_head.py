@@ -14,7 +14,7 @@ from heads.abaw import read
 from heads.abaw.tasks import TASKS
 from heads.base.head import family
 from heads.data import lazy_block
-from heads.data.table import Block, Labelled, Rows, Source
+from heads.data.table import Block, LabelledRows, Rows, Source
 from heads.families.sequence import training as sequence_training
 from heads.families.sequence.head import Sequence, SequenceSettings
 from heads.train import fit
@@ -26,7 +26,7 @@ def settings(**given: Any) -> SequenceSettings:
     return SequenceSettings.model_validate({"inputs": ["embedding"], "shapes": [[1, 2]], **TINY, **given})
 
 
-def labelled(videos: int = 6, frames: int = 30, seed: int = 0) -> Labelled:
+def labelled(videos: int = 6, frames: int = 30, seed: int = 0) -> LabelledRows:
     rng, n = np.random.default_rng(seed), videos * frames
     x = rng.normal(size=(n, 4)).astype(np.float16)
     rows = Rows(
@@ -36,10 +36,10 @@ def labelled(videos: int = 6, frames: int = 30, seed: int = 0) -> Labelled:
         (Block("n", "embedding", x),),
         np.arange(n),
     )
-    return Labelled(rows, (x[:, np.arange(12) % 4] > 0.3).astype(np.uint8))
+    return LabelledRows(rows, (x[:, np.arange(12) % 4] > 0.3).astype(np.uint8))
 
 
-def fitted(data: Labelled, **given: Any) -> tuple[Sequence, dict[str, Any]]:
+def fitted(data: LabelledRows, **given: Any) -> tuple[Sequence, dict[str, Any]]:
     head = Sequence(TASKS["au"], settings(**given))
     facts = head.fit(data.take(data.rows.video < 4), data.take(data.rows.video >= 4), 3)
     return head, facts

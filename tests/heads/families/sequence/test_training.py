@@ -12,7 +12,7 @@ import torch
 
 from heads.abaw.tasks import TASKS
 from heads.base import threads
-from heads.data.table import Block, Labelled, Rows
+from heads.data.table import Block, LabelledRows, Rows
 from heads.families.sequence import network as sequence_network
 from heads.families.sequence import training as sequence_training
 from heads.families.sequence.augment import Augmentation
@@ -27,7 +27,7 @@ COURSE = TrainingConfig(4, 3, 0.01, 0.01, 1.0, 1, 0.5, Augmentation(0.2, 0.2, 0.
 SHAPE = Shape(2, 2, 16, 32, 10, 0.2)
 
 
-def labelled(videos: int = 6, frames: int = 35, width: int = 5, seed: int = 0) -> Labelled:
+def labelled(videos: int = 6, frames: int = 35, width: int = 5, seed: int = 0) -> LabelledRows:
     rng, n = np.random.default_rng(seed), videos * frames
     rows = Rows(
         tuple(f"v{i}" for i in range(videos)),
@@ -36,7 +36,7 @@ def labelled(videos: int = 6, frames: int = 35, width: int = 5, seed: int = 0) -
         (Block("net", "embedding", rng.normal(size=(n, width)).astype(np.float16)),),
         np.arange(n),
     )
-    return Labelled(rows, (rows.batch()[:, np.arange(12) % width] > 0.2).astype(np.uint8))
+    return LabelledRows(rows, (rows.batch()[:, np.arange(12) % width] > 0.2).astype(np.uint8))
 
 
 def model(seed: int = 0, shape: Shape = SHAPE, width: int = 5) -> sequence_network.Encoder:

@@ -16,7 +16,7 @@ from extract.runtime.errors import InputError
 from heads import config
 from heads.abaw.tasks import TASKS
 from heads.base import selection, threads
-from heads.data.table import Block, Labelled, Rows
+from heads.data.table import Block, LabelledRows, Rows
 from heads.families.sequence import training as sequence_training
 from heads.families.tabm import network as tabm_network
 from heads.families.tabm import training as tabm_training
@@ -32,7 +32,7 @@ def settings(**given: Any) -> TabmSettings:
     return TabmSettings.model_validate({**TINY, **given})
 
 
-def labelled(videos: int = 6, frames: int = 30, width: int = 5, seed: int = 0) -> Labelled:
+def labelled(videos: int = 6, frames: int = 30, width: int = 5, seed: int = 0) -> LabelledRows:
     rng, n = np.random.default_rng(seed), videos * frames
     x = rng.normal(size=(n, width)).astype(np.float16)
     rows = Rows(
@@ -42,15 +42,15 @@ def labelled(videos: int = 6, frames: int = 30, width: int = 5, seed: int = 0) -
         (Block("n", "embedding", x),),
         np.arange(n),
     )
-    return Labelled(rows, (x[:, np.arange(12) % width] > 0.3).astype(np.uint8))
+    return LabelledRows(rows, (x[:, np.arange(12) % width] > 0.3).astype(np.uint8))
 
 
-def fitted(data: Labelled, **given: Any) -> tuple[Tabm, dict[str, Any]]:
+def fitted(data: LabelledRows, **given: Any) -> tuple[Tabm, dict[str, Any]]:
     head = Tabm(AU, settings(**given))
     return head, head.fit(data.take(data.rows.video < 4), data.take(data.rows.video >= 4), 3)
 
 
-def training(data: Labelled, epochs: int = 4, **given: Any) -> tabm_training.Training:
+def training(data: LabelledRows, epochs: int = 4, **given: Any) -> tabm_training.Training:
     sequence_training.quiet_torch()
     own, width = settings(**given), data.rows.width
     moments = np.zeros(width, np.float32), np.ones(width, np.float32)
@@ -164,7 +164,7 @@ def test_the_whole_matrix_is_never_a_float32_one() -> None:
 def test_logits_beside_an_embedding_count_more() -> None:
     data = labelled()
     block = Block("n", "logits", np.asarray(data.rows.blocks[0].values, np.float32)[:, :2].copy())
-    head, _ = fitted(Labelled(replace(data.rows, blocks=(*data.rows.blocks, block)), data.truth), epochs=1)
+    head, _ = fitted(LabelledRows(replace(data.rows, blocks=(*data.rows.blocks, block)), data.truth), epochs=1)
     deviation = head.model.deviation.numpy()
     np.testing.assert_allclose(deviation[:2] / deviation[5:], 8, rtol=1e-5)
 

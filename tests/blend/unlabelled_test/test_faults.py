@@ -12,10 +12,10 @@ from support.sweeps import sweep
 from blend.decision import combine
 from blend.decision.combine import Params
 from blend.report import pointers
-from blend.report import unlabelled as unlabelled_sentences
+from blend.report import unlabelled_test as unlabelled_sentences
 from blend.studies.simulation import population
-from blend.unlabelled import compare as unlabelled
-from blend.unlabelled import faults as unlabelled_faults
+from blend.unlabelled_test import compare as unlabelled
+from blend.unlabelled_test import faults as unlabelled_faults
 from heads.abaw.tasks import TASKS
 
 VIDEOS = 14

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blend.unlabelled.agreement import LAGS, agreement, fisher, standardise
+from blend.unlabelled_test.agreement import LAGS, agreement, fisher, standardise
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from blend.predict import table as prediction_table
 from blend.predict import timeline as prediction_timeline
 from blend.predict.predictor import DEFAULT, Predictor
 from blend.predict.source import VideoSource
-from blend.predict.trained import TrainedBlend, make_note
+from blend.predict.trained_blends import TrainedBlend, make_note
 from extract.faces import crop_videos, detector
 from extract.features import store
 from extract.networks import facts as network_facts

@@ -16,9 +16,9 @@ from heads import config as heads_config
 from heads.abaw.tasks import EXPR, TASKS
 from heads.base.head import family
 from heads.data import feature_file, table
-from heads.data.table import Block, Labelled, Rows, Source
-from heads.families import pretrained
-from heads.families.pretrained import Pretrained, PretrainedSettings
+from heads.data.table import Block, LabelledRows, Rows, Source
+from heads.families import pretrained_head
+from heads.families.pretrained_head import PretrainedHead, PretrainedSettings
 
 AFFECTNET2MTL = [5, 0, 2, 3, 4, 6, 7, 1]
 """As published: new[:, j] = old[:, AFFECTNET2MTL[j]]; Contempt stands in the place of Other."""
@@ -39,13 +39,13 @@ def embedding(seed: int = 1) -> Block:
     return Block("net", "embedding", np.random.default_rng(seed).normal(size=(N, 6)).astype(np.float16))
 
 
-def fitted(some: Rows, task: str = "expr", **settings: object) -> Pretrained:
-    head = Pretrained(
+def fitted(some: Rows, task: str = "expr", **settings: object) -> PretrainedHead:
+    head = PretrainedHead(
         TASKS[task], PretrainedSettings.model_validate({"inputs": ["logits"], "family": "pretrained", **settings})
     )
     shapes = {"va": np.zeros((N, 2), np.float32), "au": np.zeros((N, 12), np.uint8)}
     truth = shapes.get(task, (np.arange(N) % 8).astype(np.int8))
-    labelled = Labelled(some, truth)
+    labelled = LabelledRows(some, truth)
     head.fit(labelled, labelled.take(np.empty(0, np.int64)), seed=0)
     return head
 
@@ -118,7 +118,7 @@ def test_action_units_are_a_networks_own_sigmoids_however_it_calls_and_orders_th
     expected[:, order] = 1 / (1 + np.exp(-raw.astype(np.float64)))
     np.testing.assert_allclose(head.predict(some), expected, rtol=1e-6, atol=1e-7)
     head.save(tmp_path)
-    again = Pretrained(TASKS["au"], head.settings)
+    again = PretrainedHead(TASKS["au"], head.settings)
     again.load(tmp_path)
     np.testing.assert_array_equal(again.predict(some), head.predict(some))
 
@@ -207,9 +207,9 @@ def test_class_names_come_from_the_store_and_networks_without_them_are_passed_ov
     loaded = table.load(tmp_path, [Source("known", ("logits",))], ["v"])
     assert loaded.columns == [f"known.logits.{name}" for name in AFFECTNET7]
     has = {network: ("logits",) for network in ("known", "unknown", "table", "units", "joint")}
-    assert pretrained.find_usable(has, "expr", tmp_path) == has | {"unknown": (), "units": ()}
-    assert pretrained.find_usable(has, "va", tmp_path) == has
-    units = pretrained.find_usable(dict.fromkeys((*has, "facs"), ("logits",)), "au", tmp_path)
+    assert pretrained_head.find_usable(has, "expr", tmp_path) == has | {"unknown": (), "units": ()}
+    assert pretrained_head.find_usable(has, "va", tmp_path) == has
+    units = pretrained_head.find_usable(dict.fromkeys((*has, "facs"), ("logits",)), "au", tmp_path)
     assert units == dict.fromkeys(has, ()) | {"facs": ("logits",), "joint": ("logits",)}
     (tmp_path / "p.toml").write_text('family = "pretrained"\ninputs = ["logits"]')
     raw = {"features": {"networks": list(has)}, "heads": {"expr": {"use": [str(tmp_path / "p.toml")]}}}

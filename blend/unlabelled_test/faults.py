@@ -15,22 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blend.pool.pool import Pool
-from blend.unlabelled.agreement import LAGS, Agreement, agreement, fisher, standardise
+from blend.unlabelled_test.agreement import LAGS, Agreement, agreement, fisher, standardise
 
 DRAWS = 1000
 SURE = 0.01
 """Part of the draws that may say otherwise."""
 SURE_OF_TIME = 0.001
 """The same of a move in time: of 31 lags the best is taken."""
-LOST = 1 / 3
+LOST_SHARE = 1 / 3
 """Of validation's agreement; where less is left, scores are of something else."""
-KNOWN = 0.2
+MIN_CORRELATION = 0.2
 """Correlations below say nothing: there is no agreement that could be lost."""
-OTHER_COLUMN = 0.2
+COLUMN_GAIN = 0.2
 """How much Fisher's z must gain by other columns."""
-MOVED = 0.02
+SHIFT_GAIN = 0.02
 """How much Fisher's z must gain by moving scores in time."""
-MOVED_ALONE = 0.06
+SHIFT_GAIN_ALONE = 0.06
 """The same where there is no validation to tell what is usual: smoothing alone may fit a frame earlier."""
 VIDEO_LEVEL = 0.01
 """So often one of the videos of a set may be called foreign by chance."""
@@ -38,7 +38,7 @@ UNKNOWN = 0.7
 """Agreement that is expected where there is no validation to tell."""
 SHORT = 40
 """Frames; shorter videos are not judged alone."""
-RESTORED = 0.7
+RESTORED_SHARE = 0.7
 """Of validation's agreement; other columns, or other frames, must fit as well."""
 HALF = 0.5
 TINY = 1e-6
@@ -85,17 +85,17 @@ def _columns(
     to = _assign(fisher(table))
     there = np.abs(table).max(1) > 0
     before = UNKNOWN if usual is None else _mean(usual, there) if there.any() else 0.0
-    if not there.any() or table[there, to[there]].mean() < RESTORED * before:
+    if not there.any() or table[there, to[there]].mean() < RESTORED_SHARE * before:
         return []
     results = []
     for ring in _rings(to):
         moved = ring[there[ring]]  # an output that is never decided says nothing
-        if not len(moved) or _gain(table, moved, to) < OTHER_COLUMN:
+        if not len(moved) or _gain(table, moved, to) < COLUMN_GAIN:
             continue
         own, other = table[moved, moved].mean(), table[moved, to[moved]].mean()
         expected = UNKNOWN if usual is None else usual[moved, moved].mean()
         sure = np.quantile(_gain(tables, moved, to), SURE) >= 0
-        if sure and other >= max(RESTORED * expected, -own) and (usual is None or _gain(usual, moved, to) < 0):
+        if sure and other >= max(RESTORED_SHARE * expected, -own) and (usual is None or _gain(usual, moved, to) < 0):
             about = {"outputs": [names[c] for c in moved], "others": [names[c] for c in to[moved]]}
             results.append(_fault("columns", own, other, None if usual is None else expected, **about))
     return results
@@ -132,12 +132,12 @@ def _rings(to: NDArray[np.int64]) -> list[NDArray[np.int64]]:
 def _whole(table: NDArray[np.float64], tables: NDArray[np.float64], usual: NDArray[np.float64] | None) -> list[Fault]:
     """Every output goes against the reference, or has nothing to do with it."""
     there = np.abs(table).max(1) > 0
-    expected = np.full(len(table), KNOWN) if usual is None else np.diag(usual)
-    there &= expected >= KNOWN
+    expected = np.full(len(table), MIN_CORRELATION) if usual is None else np.diag(usual)
+    there &= expected >= MIN_CORRELATION
     if not there.any() or (np.diag(table)[there] >= HALF * expected[there]).any():
         return []
     own, drawn, before = (_mean(item, there) for item in (table, tables, np.diag(expected)))
-    if np.quantile(drawn, 1 - SURE) >= LOST * before:
+    if np.quantile(drawn, 1 - SURE) >= LOST_SHARE * before:
         return []
     return [_fault("order", own, None, None if usual is None else before)]
 
@@ -152,8 +152,8 @@ def _signs(
 ) -> list[Fault]:
     """Single outputs that go against the reference."""
     own, high = np.diag(table), np.quantile(np.diagonal(tables, axis1=1, axis2=2), 1 - SURE, axis=0)
-    expected = np.full(len(own), KNOWN) if usual is None else np.diag(usual)
-    turned = np.flatnonzero((own < -KNOWN) & (high < 0) & (expected >= KNOWN))
+    expected = np.full(len(own), MIN_CORRELATION) if usual is None else np.diag(usual)
+    turned = np.flatnonzero((own < -MIN_CORRELATION) & (high < 0) & (expected >= MIN_CORRELATION))
     return [_fault("sign", own[c], None, None if usual is None else expected[c], output=names[c]) for c in turned]
 
 
@@ -163,12 +163,12 @@ def _frames(here: Agreement, drawn: NDArray[np.float64], validation: Agreement |
     best = int(line.argmax())
     lines = fisher(here.lags(drawn))
     gain = float(fisher(line[best]) - fisher(line[still]))
-    least = MOVED if validation is not None else MOVED_ALONE
-    if gain < least or line[best] < KNOWN or np.quantile(lines[:, best] - lines[:, still], SURE_OF_TIME) <= 0:
+    least = SHIFT_GAIN if validation is not None else SHIFT_GAIN_ALONE
+    if gain < least or line[best] < MIN_CORRELATION or np.quantile(lines[:, best] - lines[:, still], SURE_OF_TIME) <= 0:
         return []
     usual = None if validation is None else validation.lags()
     if usual is not None and (
-        line[best] < RESTORED * usual[still] or fisher(usual[best]) - fisher(usual[still]) > gain / 2
+        line[best] < RESTORED_SHARE * usual[still] or fisher(usual[best]) - fisher(usual[still]) > gain / 2
     ):
         return []
     lag = int(LAGS[best])
@@ -192,7 +192,7 @@ def _videos(
         if usual.shape[1] < 3:
             break
         usual_off, middle = usual[2], np.median(usual[:2], axis=1)
-        if np.tanh(middle[0]) < KNOWN or off <= usual_off.max():
+        if np.tanh(middle[0]) < MIN_CORRELATION or off <= usual_off.max():
             continue
         if cosine >= HALF * middle[0] or inside >= HALF * middle[1]:
             continue

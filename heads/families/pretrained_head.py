@@ -28,7 +28,7 @@ from heads.abaw.tasks import SINGLE_TASKS, Task
 from heads.base.head import Head, HeadSettings, OnProgress, _quiet
 from heads.base.linear import softmax
 from heads.data import feature_file
-from heads.data.table import Block, Labelled, Rows
+from heads.data.table import Block, LabelledRows, Rows
 from heads.families.mlp.head import Mlp
 from heads.families.mlp.settings import MlpSettings
 
@@ -43,7 +43,7 @@ MEANS = {
     **dict.fromkeys(("other", "contempt"), "Other"),
 }
 """What networks call their classes, in lower case, and the output that it stands for."""
-OTHER = "Other"
+OTHER_CLASS = "Other"
 
 
 class OtherMlp(MlpSettings):
@@ -156,7 +156,7 @@ def find_usable(has: dict[str, tuple[str, ...]], task: str, work: Path) -> dict[
     }
 
 
-class Pretrained(Head):
+class PretrainedHead(Head):
     """No training, but of the mlp where there is one."""
 
     Settings = PretrainedSettings
@@ -164,13 +164,15 @@ class Pretrained(Head):
 
     def __init__(self, task: Task, settings: PretrainedSettings) -> None:
         super().__init__(task, settings)
-        if settings.other == "mlp" and not task.is_regression and OTHER not in task.outputs:
+        if settings.other == "mlp" and not task.is_regression and OTHER_CLASS not in task.outputs:
             raise InputError(
                 f"a pretrained head of task {task.name!r}: other = 'mlp', but none of its outputs is Other"
             )
         self.mlp = Mlp(task, settings.mlp) if task.is_multiclass and settings.other == "mlp" else None
 
-    def fit(self, train: Labelled, dev: Labelled, seed: int, on_progress: OnProgress = _quiet) -> dict[str, Any]:
+    def fit(
+        self, train: LabelledRows, dev: LabelledRows, seed: int, on_progress: OnProgress = _quiet
+    ) -> dict[str, Any]:
         """See Head.fit. Raises InputError where no network has what it takes."""
         blocks = self._blocks(train.rows)
         facts: dict[str, Any] = {"networks": [block.network for block in blocks]}
@@ -192,7 +194,7 @@ class Pretrained(Head):
                 chunks = (chunk[:, own] for chunk in _chunks(rows, block))
                 self.ready[block.network] = _are_probabilities(chunks, self.task)
 
-    def refit(self, rows: Labelled, seed: int, on_progress: OnProgress = _quiet) -> None:
+    def refit(self, rows: LabelledRows, seed: int, on_progress: OnProgress = _quiet) -> None:
         """See Head.refit."""
         if self.mlp is not None:
             self.mlp.refit(_for_mlp(rows), seed, on_progress)
@@ -222,7 +224,7 @@ class Pretrained(Head):
                     f"the mlp of a pretrained head learnt from {self.mlp.width} columns, these rows have "
                     f"{inputs.width}; make the head anew"
                 )
-            other = self.task.outputs.index(OTHER)
+            other = self.task.outputs.index(OTHER_CLASS)
             mean[self.mlp.predict(inputs).argmax(1) == other] = np.eye(len(self.task.outputs))[other]
         return mean.astype(np.float32)
 
@@ -233,7 +235,7 @@ class Pretrained(Head):
         outputs = np.array(match_outputs(block, self.task))
         wanted = outputs >= 0
         if self.mlp is not None:  # among the seven
-            wanted &= outputs != self.task.outputs.index(OTHER)
+            wanted &= outputs != self.task.outputs.index(OTHER_CLASS)
         values, outputs = values[:, wanted], outputs[wanted]
         if block.network not in self.ready:
             raise InputError(f"a pretrained head that did not learn of network {block.network!r}; make it anew")
@@ -289,5 +291,5 @@ def _columns_for_mlp(rows: Rows) -> Rows:
     return rows
 
 
-def _for_mlp(labelled: Labelled) -> Labelled:
-    return Labelled(_columns_for_mlp(labelled.rows), labelled.truth)
+def _for_mlp(labelled: LabelledRows) -> LabelledRows:
+    return LabelledRows(_columns_for_mlp(labelled.rows), labelled.truth)

@@ -53,7 +53,7 @@ class FixedNumbers:
     shift: NDArray[np.float64] | None = None
 
 
-def fixed_numbers(pool: Pool, settings: BlendSettings) -> FixedNumbers:
+def read_fixed_numbers(pool: Pool, settings: BlendSettings) -> FixedNumbers:
     """What settings give for a pool. Raises InputError as `weights`."""
     outputs = len(pool.task.outputs)
     of_task = {key: numbers(getattr(settings, key), outputs) for key in pool.blend_task.numbers}

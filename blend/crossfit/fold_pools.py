@@ -38,7 +38,7 @@ LeftOut = tuple[int, ...]
 class FoldedPool(ABC):
     """One pool and its folds (lists of videos that hold every video once). Its subclasses are the kinds of labels."""
 
-    rows_taken: ClassVar[int] = ROWS
+    sample_rows: ClassVar[int] = ROWS
     """Annotated frames that are looked at."""
 
     def __init__(
@@ -46,9 +46,9 @@ class FoldedPool(ABC):
     ) -> None:
         """`rows`: how many rows are looked at, if not as many as usual."""
         self.pool, self.folds = pool, [list(fold) for fold in folds]
-        self.step = max(1, -(-int(pool.offsets[-1]) // (rows or self.rows_taken)))
+        self.step = max(1, -(-int(pool.offsets[-1]) // (rows or self.sample_rows)))
         taken = _every(pool.video_of, self.step)
-        self.rows, self.truth = pool.known.rows[taken], np.ascontiguousarray(pool.known.values[taken])
+        self.rows, self.truth = pool.known_truth.rows[taken], np.ascontiguousarray(pool.known_truth.values[taken])
         self.video_of = pool.video_of[taken]
         fold_of = np.empty(len(pool.videos), np.int64)
         for f, fold in enumerate(self.folds):
@@ -79,7 +79,7 @@ class FoldedPool(ABC):
             return np.stack([self.smooth(kernel, item)[:, :, c] for c, item in enumerate(k)], axis=2)
         if (key := ("smoothed", kernel, k)) not in self._kept:
             scores, offsets = self.pool.scores, self.pool.offsets
-            seen = self.pool.seen if kernel == "median" else None
+            seen = self.pool.covered_frames if kernel == "median" else None
             self._kept[key] = np.stack([smooth.smooth(own, offsets, kernel, k, seen)[self.rows] for own in scores])
         return self._kept[key]
 
@@ -110,13 +110,13 @@ class FoldedPool(ABC):
         """Score of each output, [S, heads, C], of subsets that keep some of the folds, [S, F]."""
 
     def weights(
-        self, kernel: str, k: int, left_out: LeftOut, heads: tuple[int, ...], each: bool = False
+        self, kernel: str, k: int, left_out: LeftOut, heads: tuple[int, ...], per_output: bool = False
     ) -> NDArray[np.float64]:
-        """Weights of some heads, found on a subset, [H, C]; `each`: for every output on its own."""
-        known = self._weights.setdefault((kernel, k, heads, each), {})
+        """Weights of some heads, found on a subset, [H, C]; `per_output`: for every output on its own."""
+        known = self._weights.setdefault((kernel, k, heads, per_output), {})
         if left_out not in known:
             rest = [subset for subset in self.subsets if subset] if left_out else [left_out]
-            known.update(zip(rest, self._find_weights(kernel, k, rest, heads, each), strict=True))
+            known.update(zip(rest, self._find_weights(kernel, k, rest, heads, per_output), strict=True))
         return known[left_out]
 
     def _find_weights(
@@ -197,7 +197,7 @@ class FoldedMulticlass(FoldedPool):
 class FoldedRegression(FoldedPool):
     """Everything follows from moments per video."""
 
-    rows_taken = 3 * ROWS
+    sample_rows = 3 * ROWS
 
     def moments(self, kernel: str, k: int | tuple[int, ...]) -> NDArray[np.float64]:
         """Sums per video, [V, C, H + 2, H + 2]: products of the heads' scores, the truth and 1, in this order."""
@@ -249,7 +249,7 @@ def _every(video_of: NDArray[np.int64], step: int) -> NDArray[np.int64]:
     return places[(places - first) % step == 0]
 
 
-FOLDED: dict[Labels, type[FoldedPool]] = {
+FOLDED_POOLS: dict[Labels, type[FoldedPool]] = {
     "multilabel": FoldedMultilabel,
     "multiclass": FoldedMulticlass,
     "regression": FoldedRegression,
@@ -258,7 +258,7 @@ FOLDED: dict[Labels, type[FoldedPool]] = {
 
 def fold_pool(pool: Pool, folds: Sequence[Sequence[int]], rows: int | None = None, power: float = POWER) -> FoldedPool:
     """The folded pool of a pool's kind of labels; `rows`: how many rows are looked at."""
-    return FOLDED[pool.task.labels](pool, folds, rows, power)
+    return FOLDED_POOLS[pool.task.labels](pool, folds, rows, power)
 
 
 @njit(cache=True)

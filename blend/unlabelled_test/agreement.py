@@ -29,7 +29,7 @@ class Agreement:
     """[G, 4, C]: of x, y, x^2 and y^2."""
     products: NDArray[np.float64]
     """[G, C, C]: of x in one output times y in another."""
-    moved: NDArray[np.float64]
+    lag_products: NDArray[np.float64]
     """[G, 3, lags]: within videos, all outputs together: of x times y so many frames earlier, and of their squares."""
     videos: NDArray[np.float64]
     """[V, 3, C]: of x^2, y^2 and x y in each video."""
@@ -53,7 +53,7 @@ class Agreement:
     def lags(self, weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Correlation within videos at each of LAGS, [L], or [D, L]; highest at +5 where x comes 5 frames late."""
         drawn = np.ones(len(self.count)) if weights is None else weights
-        products, own_x, own_y = np.moveaxis(np.tensordot(drawn, self.moved, 1), -2, 0)
+        products, own_x, own_y = np.moveaxis(np.tensordot(drawn, self.lag_products, 1), -2, 0)
         return _ratio(products, _root(own_x) * _root(own_y))
 
     def cosines(self) -> NDArray[np.float64]:
@@ -130,8 +130,8 @@ def fisher(r: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 def _moved(a: NDArray[np.float32], b: NDArray[np.float32], own: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """One video's part of `Agreement.moved`, [3, lags]: scores centred here, means over the pairs of frames that both
-    hold a prediction of their own, times the number of frames.
+    """One video's part of `Agreement.lag_products`, [3, lags]: scores centred here, means over the pairs of frames that
+    both hold a prediction of their own, times the number of frames.
     """
     n, frames = len(a), int(own.sum())
     out = np.zeros((3, len(LAGS)))

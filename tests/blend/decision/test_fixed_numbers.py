@@ -67,7 +67,7 @@ def test_what_is_written_is_what_comes_out(make_pool, name):
         crossed = cross_fit(pool, settings, 0)
         assert {made.as_json()["kernel"] for made in crossed.params} == {"box"}
         assert all(made == found.params for made in crossed.params), "nothing is chosen"
-        assert crossed.pooled == pytest.approx(found.score, abs=1e-12), "so there is no optimism"
+        assert crossed.pooled_score == pytest.approx(found.score, abs=1e-12), "so there is no optimism"
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -93,14 +93,14 @@ def test_what_is_not_given_is_searched(make_pool, name):
 def test_given_scale_and_shift_are_scored_as_they_are_applied(make_pool):
     pool = make_pool("va")
     pool = replace(pool, scores=pool.scores * np.float32(0.4))  # so that nothing is clipped
-    truth, weights = pool.known.values, (0.2, 0.3, 0.5)
+    truth, weights = pool.known_truth.values, (0.2, 0.3, 0.5)
     both = itertools.product((0.7, [1.5, 1.2], True, False), (0.1, [0.1, -0.2], True, False), ("box", "median"))
     for scale, shift, kernel in both:
         settings = BlendSettings(scale=scale, shift=shift)
         point = objective.Point(weights, kernel, 2)
         space = make_space(pool, settings)
         made = space.complete(point)
-        blend = combine.scores(pool, weights, kernel, 2)[pool.known.rows].astype(np.float64)
+        blend = combine.scores(pool, weights, kernel, 2)[pool.known_truth.rows].astype(np.float64)
         moved = blend if made.scale is None else np.array(made.scale) * blend + np.array(made.shift)
         parts = objective.make(pool, space.extras).parts(point)
         np.testing.assert_allclose(parts, pool.task.per_output(truth, moved), atol=1e-5, err_msg=f"{scale} {shift}")

@@ -42,7 +42,7 @@ VALIDATION = {"au": (105, 445_845), "expr": (70, 284_230), "va": (76, 382_021)}
 """Videos and annotated frames of Aff-Wild2's validation parts (ABAW-5), as published: with a face and without."""
 NAME = re.compile(r"(\d+-\d+-\d+x\d+(-\d+)?|\d+|video\d+(_\d+)?)(_left|_right)?")
 """How Aff-Wild2's videos are called: 10-60-1280x720_right, 102, video10_1_left."""
-SIZED = re.compile(r"\d+-\d+-\d+x\d+")
+SIZE_PATTERN = re.compile(r"\d+-\d+-\d+x\d+")
 """The form that no other corpus is known to have; a part of every official set has it."""
 NEARLY = 0.01
 """Releases of the annotations differ by less, as a part of the frames."""
@@ -56,7 +56,7 @@ def curves(task: str, videos: Sequence[str], frames: int) -> dict[str, Curve]:
     for them; a corpus that is merely called so, a part of the official set, or another release with more videos do not.
     """
     known, annotated = VALIDATION.get(task, (0, 0))
-    named = all(NAME.fullmatch(video) for video in videos) and any(SIZED.match(video) for video in videos)
+    named = all(NAME.fullmatch(video) for video in videos) and any(SIZE_PATTERN.match(video) for video in videos)
     theirs = named and len(videos) == known and abs(frames - annotated) <= NEARLY * annotated
     return CURVES[task] if theirs else {}
 

@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from blend.unlabelled import shares
-from blend.unlabelled.shares import Shares
+from blend.unlabelled_test import shares
+from blend.unlabelled_test.shares import Shares
 
 
 def drawn(rng, groups, rate=0.3, outputs=3):

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from blend.decision import combine
 from blend.decision.params import Params
 from blend.pool.pool import Pool
-from blend.unlabelled import faults as unlabelled_faults
-from blend.unlabelled import shares as unlabelled_shares
-from blend.unlabelled.agreement import agreement, standardise
-from blend.unlabelled.faults import Fault
+from blend.unlabelled_test import faults as unlabelled_faults
+from blend.unlabelled_test import shares as unlabelled_shares
+from blend.unlabelled_test.agreement import agreement, standardise
+from blend.unlabelled_test.faults import Fault
 
 SUBMISSION = "the submission"
 

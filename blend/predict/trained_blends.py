@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from blend import apply
-from blend.pool.networks import FILE, GIVEN
+from blend.pool.networks import ARGUMENTS, FILE
 from extract.networks import facts as network_facts
 from extract.networks.registry import DEMO
 from extract.runtime import inputs, run_folder
@@ -42,8 +42,8 @@ QUIET = ("TF_CPP_MIN_LOG_LEVEL", "KERAS_BACKEND", "PYTHONHASHSEED")
 
 AUDIO = "audio"
 """The project's own network that hears; and the section of a config with others."""
-UNTRAINED = "not trained or calibrated on anybody's data"
-DRAWN = "the demo's networks know drawn faces only"
+UNTRAINED_NOTE = "not trained or calibrated on anybody's data"
+DRAWN_FACES_NOTE = "the demo's networks know drawn faces only"
 """What `make_note` says of networks by themselves, and of the project's own."""
 
 
@@ -71,11 +71,11 @@ class TrainedBlend:
     """Those of the networks that every head that reads them can do without."""
     params_hash: str = ""
     """Of the params.json that `blend` was read from."""
-    pretrained: str = ""
-    """The network that stands in a blend's place (blend.predict.pretrained); empty: this is a blend."""
+    pretrained_network: str = ""
+    """The network that stands in a blend's place (blend.predict.pretrained_blends); empty: this is a blend."""
 
     @property
-    def needed(self) -> set[str]:
+    def required_networks(self) -> set[str]:
         """The networks that some head cannot do without."""
         return {*self.networks} - self.optional
 
@@ -103,14 +103,16 @@ class TrainedBlend:
                     f"{folder / MODEL}: is of task {other!r}, expected {self.task.name!r}: {repair_advice(self)} makes "
                     f"it anew"
                 )
-            if run_folder.file_hash(folder / MODEL / run_folder.DONE) != self.mark["models"][head]:
+            if run_folder.file_hash(folder / MODEL / run_folder.DONE_FILE) != self.mark["models"][head]:
                 raise InputError(f"{folder}: head {head!r} was trained again at this moment; start again")
         return results
 
     @cached_property
     def mark(self) -> dict[str, Any]:
         """What decides its predictions: the blend's file and those of the models."""
-        models = {head: run_folder.file_hash(folder / MODEL / run_folder.DONE) for head, folder in self.heads.items()}
+        models = {
+            head: run_folder.file_hash(folder / MODEL / run_folder.DONE_FILE) for head, folder in self.heads.items()
+        }
         return {"params": self.params_hash or run_folder.file_hash(self.folder / PARAMS), "models": models}
 
 
@@ -144,14 +146,14 @@ def make_note(trained: Iterable[TrainedBlend], sections: Mapping[str, Any] | Non
     facts = {name: network_facts.read(Path(path)) or {} for name, path in paths.items() if isinstance(path, str)}
     for item in items:
         seeing = set(item.networks) - hear
-        if item.pretrained:
-            told, about = UNTRAINED, facts.get(item.pretrained)
+        if item.pretrained_network:
+            told, about = UNTRAINED_NOTE, facts.get(item.pretrained_network)
             if about:
                 told = f"fine-tuned on {len(about.get('videos', ()))} videos for {about.get('task', 'a task')}, "
                 told += "not calibrated"
-            notes.append(f"what the pre-trained network {item.pretrained} says of itself: {told}")
+            notes.append(f"what the pre-trained network {item.pretrained_network} says of itself: {told}")
         if seeing and all(name in DEMO or facts.get(name, {}).get("drawn") for name in seeing):
-            notes.append(DRAWN)
+            notes.append(DRAWN_FACES_NOTE)
     return "; ".join(dict.fromkeys(notes))
 
 
@@ -165,7 +167,7 @@ def _again(folder: Path, work: Path, task: Task) -> str:
     name = MTL if task.within else task.name
     given, seed = ["--config", "CONFIG.toml"], 0
     with suppress(*UNREADABLE):
-        given = [*map(str, _json(folder / FILE)[GIVEN])]
+        given = [*map(str, _json(folder / FILE)[ARGUMENTS])]
     with suppress(*UNREADABLE):
         seed = int(_json(folder / "provenance.json")["seed"])
     arguments = ["--task", name, "--work", str(work), *given, *(["--seed", str(seed)] if seed else [])]
@@ -209,7 +211,7 @@ def _read(folder: Path) -> TrainedBlend:
     task = find_task(place)
     params_hash = run_folder.file_hash(folder / PARAMS)
     advice = _again(folder, work, task)
-    blend = apply.drop_unused(apply.read(folder / PARAMS, again=advice))
+    blend = apply.drop_unused_heads(apply.read(folder / PARAMS, again=advice))
     if blend.params.task != task.name:
         raise InputError(f"{folder / PARAMS}: is of task {blend.params.task!r}, its folder of {place!r}")
     heads = {head: work / "heads" / place / head for head in blend.params.heads}
@@ -253,7 +255,7 @@ def _networks(head: str, where: Path, recorded: str | None, blend: Path, advice:
             f"predictions, blend without it: python -m blend.run without --predictions {head}=..."
         )
     about = where / MODEL / "model.json"
-    if not (where / MODEL / run_folder.DONE).is_file():
+    if not (where / MODEL / run_folder.DONE_FILE).is_file():
         raise InputError(f"{where / MODEL}: head {head!r} is not finished; run {advice}")
     try:
         learnt_with = run_folder.results(where / MODEL)[1].get(f"../{VAL}", recorded)

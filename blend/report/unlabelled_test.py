@@ -1,4 +1,4 @@
-"""What `blend.unlabelled` found, as sentences for people: what is odd, the figures, and what to look at."""
+"""What `blend.unlabelled_test` found, as sentences for people: what is odd, the figures, and what to look at."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from blend.report.pointers import ref
 
 KEY = "unlabelled_test"
 """Where the facts stand in report.json."""
-MOST = 4
+MAX_SENTENCES = 4
 """Sentences on faults, and on shares; the rest is counted."""
 
 
@@ -24,8 +24,8 @@ def sentences(report: Mapping[str, Any]) -> list[str]:
 
 
 def _few(values: list[str]) -> list[str]:
-    more = len(values) - MOST
-    return values[:MOST] + ([f"So it is with {more} more."] if more > 0 else [])
+    more = len(values) - MAX_SENTENCES
+    return values[:MAX_SENTENCES] + ([f"So it is with {more} more."] if more > 0 else [])
 
 
 FAULTS = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from blend import apply
 from blend.predict import features as video_features
-from blend.predict.trained import TrainedBlend, VideoHead
+from blend.predict.trained_blends import TrainedBlend, VideoHead
 from extract import config as configs
 from extract.config import Config
 from extract.networks import registry, weights
@@ -55,11 +55,11 @@ class NetworkHead:
     def model(self, rows: Rows) -> Model:
         """The head of such rows."""
         from heads.data.temporal import TemporalColumns
-        from heads.families.pretrained import Pretrained, PretrainedSettings
+        from heads.families.pretrained_head import PretrainedHead, PretrainedSettings
         from heads.train.model import Model
 
         settings = PretrainedSettings(networks=[self.network], inputs=[KINDS[self.task.name]])
-        head = Pretrained(self.task, settings)
+        head = PretrainedHead(self.task, settings)
         head.prepare(rows)
         return Model(head, self.sources, TemporalColumns(), tuple(rows.columns))
 
@@ -74,12 +74,12 @@ class PretrainedBlend(TrainedBlend):
     @cached_property
     def models(self) -> Mapping[str, VideoHead]:
         """The network as a head."""
-        return {self.pretrained: NetworkHead(self.task, self.pretrained)}
+        return {self.pretrained_network: NetworkHead(self.task, self.pretrained_network)}
 
     @cached_property
     def mark(self) -> dict[str, Any]:
         """What decides its predictions."""
-        return {"pretrained": self.pretrained, "file": self.file}
+        return {"pretrained": self.pretrained_network, "file": self.file}
 
 
 def find(name: str, config: Path | None) -> tuple[list[TrainedBlend], dict[str, Any]]:
@@ -108,7 +108,7 @@ def find(name: str, config: Path | None) -> tuple[list[TrainedBlend], dict[str, 
 
 def _tasks(network: Network) -> list[Task]:
     """The tasks that a network answers. Raises InputError where there is none."""
-    from heads.families.pretrained import MEANS, list_strange
+    from heads.families.pretrained_head import MEANS, list_strange
 
     classes = network.classes or ()
     strange = list_strange(classes)
@@ -129,4 +129,6 @@ def _blend(task: Task, network: str, file: str) -> PretrainedBlend:
     place = Path(f"pretrained:{network}")
     prior = dict.fromkeys(task.outputs, 0.0 if task.is_regression else 1 / len(task.outputs))
     blend = apply.Blend(Params(task.name, task.outputs, (network,), (1.0,)), prior, "train")
-    return PretrainedBlend(place, place, task, blend, {network: place}, (network,), pretrained=network, file=file)
+    return PretrainedBlend(
+        place, place, task, blend, {network: place}, (network,), pretrained_network=network, file=file
+    )
