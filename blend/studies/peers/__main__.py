@@ -65,8 +65,8 @@ class Way:
     """What one way makes of a seed."""
 
     counts: dict[Any, Table]
-    """By group of videos (blend.calibrate.video_counts): under CROSS_FITTED_PART, of held-out videos of validation, and TEST; of
-    a single head under (CROSS_FITTED_PART, AS_IS) and (TEST, AS_IS), too.
+    """By group of videos (blend.calibrate.video_counts): under CROSS_FITTED_PART, of held-out videos of validation, and
+    TEST; of a single head under (CROSS_FITTED_PART, AS_IS) and (TEST, AS_IS), too.
     """
     seconds: float | None = None
     """Processor seconds to learn, where they are known."""

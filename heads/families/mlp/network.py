@@ -30,8 +30,8 @@ UNUSED_MODULES = ("matplotlib", "sklearn")
 
 
 def load() -> None:
-    """Import TensorFlow and Keras, the latter as if UNUSED_MODULES were not installed: for processes that do nothing but
-    train, as nothing else in them can miss these.
+    """Import TensorFlow and Keras, the latter as if UNUSED_MODULES were not installed: for processes that do nothing
+    but train, as nothing else in them can miss these.
     """
     if "keras" in sys.modules:
         return
