@@ -10,7 +10,7 @@ from typing import Any
 from blend.config import Config, RunRequest, SearchOptions
 from blend.crossfit import estimate, fold_process
 from blend.crossfit.fold_process import FoldProcess
-from blend.crossfit.outcome import CROSS_FIT, EQUAL_WAY, TUNED_WAY, BlendResult, ResultBuilder
+from blend.crossfit.outcome import CROSS_FITTED_WAY, EQUAL_WAY, TUNED_WAY, BlendResult, ResultBuilder
 from blend.decision import combine
 from blend.pool import inputs as blend_inputs
 from blend.pool import provenance
@@ -162,7 +162,7 @@ def _write_alternatives(
 def _entries(values: LoadedPools, target: Pool, outcome: BlendResult) -> list[Candidate]:
     """What could be submitted, the most promising first; the last ones stand in for such as equal another."""
     what = {
-        CROSS_FIT: "the average of what the folds find, its parts chosen by held-out score",
+        CROSS_FITTED_WAY: "the average of what the folds find, its parts chosen by held-out score",
         TUNED_WAY: "the blend that scores best on the validation videos",
     }
     names = sorted(outcome.ways, key=lambda name: name != outcome.select)  # the chosen one first

@@ -17,7 +17,7 @@ from blend.decision.params import Params
 from blend.pool.pool import Pool
 from blend.search.search import SearchResult
 
-TUNED_WAY, CROSS_FIT, EQUAL_WAY = "tuned", "cross_fitted", "equal"
+TUNED_WAY, CROSS_FITTED_WAY, EQUAL_WAY = "tuned", "cross_fitted", "equal"
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class ResultBuilder:
         """
         self.pool, self.settings, self.seed, self.search, self.test_groups = pool, settings, seed, result, test_groups
         self.selection = Selection(pool, settings, seed, test_groups=test_groups, train=train)
-        self._selected = self.selection.select() if settings.select == CROSS_FIT else None
+        self._selected = self.selection.select() if settings.select == CROSS_FITTED_WAY else None
 
     @property
     def params(self) -> Params:
@@ -80,7 +80,7 @@ class ResultBuilder:
         score = self.pool.score(combine.combine(self.pool, self.search.params))
         tuned = SelectedBlend(self.search.params, video_counts.encode_number(score), crossed)
         selected = self._selected if self._selected is not None else self.selection.select()
-        ways = {CROSS_FIT: selected, TUNED_WAY: tuned}
+        ways = {CROSS_FITTED_WAY: selected, TUNED_WAY: tuned}
         return BlendResult(self.search, ways, self._baselines(), self.settings.select, self.test_groups)
 
     def _baselines(self) -> dict[str, SelectedBlend]:

@@ -118,7 +118,7 @@ def describe(task: Task, results: Mapping[str, Iterable[Scores]]) -> dict[str, A
 
 
 def describe_gain(changes: Iterable[float], gain: Mapping[str, Any], title: str) -> str:
-    """Changes of the test score by seed, and their mean with its interval over the test videos; `title` they are of."""
+    """Changes of the test score by seed, and their mean with its interval over the test videos; `title`: of what."""
     text = f"{title}, test, by seed: {', '.join(f'{item:+.3f}' for item in changes)}"
     if gain["interval"]:
         low, high = gain["interval"]

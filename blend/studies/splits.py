@@ -28,7 +28,7 @@ from blend.studies.corpora.split_corpus import LabelledCorpus
 from blend.studies.simulation import table
 from blend.studies.simulation.measure import (
     BEST_HEAD,
-    CROSS_FIT,
+    CROSS_FITTED_WAY,
     EQUAL_WAY,
     PLAIN_WAY,
     SMOOTHED_WAY,
@@ -158,7 +158,7 @@ def command(
 
 SLACK = 0.005
 """How far the default's mean may lie below another way's."""
-COVERAGE = 0.9
+MIN_COVERAGE = 0.9
 """How often the interval should hold the test score."""
 WAYS = SIMULATED | STACKING
 HEADER = ("way to a blend", "test score", "default's over it", "default is better in")
@@ -174,8 +174,8 @@ def summarise(task: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     splits the default's 95 % interval held the test score.
     """
     test = {way: np.array([item["test"]["test"][way] for item in results]) for way in WAYS}
-    default = test[CROSS_FIT]
-    intervals = [entry["said"][CROSS_FIT]["interval"] for entry in results]
+    default = test[CROSS_FITTED_WAY]
+    intervals = [entry["said"][CROSS_FITTED_WAY]["interval"] for entry in results]
     inside = [i is not None and bool(i[0] <= score <= i[1]) for i, score in zip(intervals, default, strict=True)]
     return {
         "task": task,
@@ -196,13 +196,13 @@ def summarise(task: str, results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         },
         "estimates": {
             "own": _errors(results, TUNED_WAY, "own", test[TUNED_WAY]),
-            "held": _errors(results, CROSS_FIT, "held", default),
+            "held": _errors(results, CROSS_FITTED_WAY, "held", default),
         },
         "inside": sum(inside),
         "known": sum(i is not None for i in intervals),
         "by_split": [
-            {"test": float(score), "held": result["said"][CROSS_FIT]["held"], "interval": interval, "inside": holds,
-             "best_head": result["best_head"], **result["chosen"]}
+            {"test": float(score), "held": result["said"][CROSS_FITTED_WAY]["held"], "interval": interval,
+             "inside": holds, "best_head": result["best_head"], **result["chosen"]}
             for result, score, interval, holds in zip(results, default, intervals, inside, strict=True)
         ],
     }  # fmt: skip
@@ -220,16 +220,16 @@ def claims(result: dict[str, Any]) -> dict[str, bool]:
         text.format(WAYS[way], SLACK): result["ways"][way]["under"] >= -SLACK
         for way in (BEST_HEAD, PLAIN_WAY, SMOOTHED_WAY, EQUAL_WAY, TUNED_WAY, STACKING_WAY)
     }
-    inside = result["inside"] >= COVERAGE * result["known"]
-    return held | {f"the interval holds the test score in {COVERAGE:.0%} or more": inside}
+    inside = result["inside"] >= MIN_COVERAGE * result["known"]
+    return held | {f"the interval holds the test score in {MIN_COVERAGE:.0%} or more": inside}
 
 
 def rows(result: dict[str, Any]) -> list[list[str]]:
     """Cells under HEADER."""
     return [
         [name, f"{item['mean']:.3f}" + (f" ± {item['spread']:.3f}" if item["spread"] is not None else ""),
-         "" if way == CROSS_FIT else table.gain(item),
-         "" if way == CROSS_FIT else f"{item['better']} of {result['splits']}"]
+         "" if way == CROSS_FITTED_WAY else table.gain(item),
+         "" if way == CROSS_FITTED_WAY else f"{item['better']} of {result['splits']}"]
         for way, name in WAYS.items()
         for item in [result["ways"][way]]
     ]  # fmt: skip

@@ -31,10 +31,10 @@ LIBRARY = {"SORT": "SORTTracker", "ByteTrack": "ByteTrackTracker", "OC-SORT": "O
 def count_switches(truth: Sequence[Frame], tracks: Sequence[Frame]) -> tuple[int, float]:
     """Identity switches as MOTChallenge counts them (IDSW), and the part of all true boxes that was found.
 
-    In every frame true and found boxes that overlap by SAME or more are paired, as many as can be, pairs of the frame
-    before first. A switch is a person who is paired with another number than the last one he or she had, however long
-    ago (Bernardin and Stiefelhagen, Evaluating multiple object tracking performance: the CLEAR MOT metrics, EURASIP
-    JIVP 2008; Milan et al., MOT16, 2016; pairs are carried over as TrackEval does).
+    In every frame true and found boxes that overlap by MATCH_IOU or more are paired, as many as can be, pairs of the
+    frame before first. A switch is a person who is paired with another number than the last one he or she had, however
+    long ago (Bernardin and Stiefelhagen, Evaluating multiple object tracking performance: the CLEAR MOT metrics,
+    EURASIP JIVP 2008; Milan et al., MOT16, 2016; pairs are carried over as TrackEval does).
     """
     from scipy.optimize import linear_sum_assignment
 

@@ -45,10 +45,17 @@ class Requests:
         self._failure: BaseException | None = None
 
     def submit(self, values: NDArray[Any], done: OnOutputs) -> None:
-        """Queue the network's input; waits while every request is busy."""
+        """Queue the network's input; waits while every request is busy. From one thread only: start_async takes the
+        request that is idle, which another thread would take, too.
+
+        Raises ValueError for an input of another shape.
+        """
         self._raise_failure()
-        # start_async takes the request that is idle; given the values, it asks for their types, at ten times the cost
-        self._inputs[self._queue.get_idle_request_id()].data[:] = values
+        # given the values, start_async asks for their types, which takes longer than this copy
+        tensor = self._inputs[self._queue.get_idle_request_id()].data
+        if values.shape != tensor.shape:
+            raise ValueError(f"an input {values.shape}, expected {tensor.shape}")
+        np.copyto(tensor, values, casting="same_kind")
         self._queue.start_async(None, done)
 
     def flush(self) -> None:

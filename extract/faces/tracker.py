@@ -38,7 +38,7 @@ NO_PERSON = 0
 
 
 class Person:
-    """Somebody in sight: where expected next, and the number; NOBODY until SHORTEST detections are there."""
+    """Somebody in sight: where expected next, and the number; NO_PERSON until SHORTEST detections are there."""
 
     def __init__(self, frame: int, box: NDArray[np.float64], look: NDArray[np.float64], at_once: bool) -> None:
         """A detection's frame, box and `describe`d colours; `at_once`: it is enough."""
@@ -91,7 +91,7 @@ class Tracker:
     def update(
         self, detections: NDArray[np.float64], pixels: NDArray[np.uint8] | None = None, frame: int | None = None
     ) -> NDArray[np.int64]:
-        """The numbers [K] of a frame's detections [K, 5 or more] (x, y, width, height, score): from 1, or NOBODY.
+        """The numbers [K] of a frame's detections [K, 5 or more] (x, y, width, height, score): from 1, or NO_PERSON.
 
         With the frame's `pixels` (BGR [H, W, 3]), given with every frame or with none, colours help, and cuts are
         found: everybody behind a cut is new. `frame` is its number; None is the next.

@@ -1,4 +1,4 @@
-"""What ran where on a cluster, how long it took and what failed: `<work>/cluster/<what>.json`."""
+"""What ran where on a cluster, how long it took and what failed: `<work>/cluster/<title>.json`."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from extract.config import ClusterSettings
 from extract.jobs.cluster import LOCAL, Cluster
 from extract.runtime.errors import WorkError
 
-SECONDS_UNTIL_SIGHT = 90.0
+SECONDS_UNTIL_VISIBLE = 90.0
 """Shared file systems show other machines' files with a delay: NFS of a directory up to a minute."""
 ClusterOption = Annotated[
     str,
@@ -56,7 +56,7 @@ def use_cluster(place: str, settings: ClusterSettings, work: Path) -> Iterator[N
 
 def wait_until(seen: Callable[[], bool], path: Path, reason: str = "a worker has finished it") -> None:
     """Wait until this machine sees what another has written. Raises WorkError where it does not come."""
-    until = time.monotonic() + SECONDS_UNTIL_SIGHT
+    until = time.monotonic() + SECONDS_UNTIL_VISIBLE
     while not seen():
         if time.monotonic() > until:
             raise WorkError(f"{path}: {reason}, but it is not seen here; is the work folder shared?")

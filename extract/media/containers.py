@@ -134,7 +134,7 @@ class Watch:
         """Frames at which such a place is no joint of two recordings."""
 
     def packet(self, packet: Any, is_picture: bool) -> None:
-        """Take the next packet of any stream, in the order of the file; `is_picture` are those of the pictures."""
+        """Take the next packet of any stream, in the order of the file; `is_picture`: of the pictures' stream."""
         if not packet.size:
             return
         self._packets += is_picture

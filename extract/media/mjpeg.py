@@ -90,7 +90,7 @@ class MjpegServer:
             return (0, b"") if self._closed else (self._number, self._jpeg)
 
     def _begin(self) -> bool:
-        """Count one more who looks, unless there are MOST."""
+        """Count one more who looks, unless there are MAX_VIEWERS."""
         with self._changed:
             free = self._watching < MAX_VIEWERS
             self._watching += free

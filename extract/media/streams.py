@@ -49,9 +49,9 @@ def codec(stream: Any) -> str:
 
 
 def continue_clock(shown: list[int], decoded: list[int], base: Fraction, rate: Fraction) -> list[int]:
-    """When pictures are shown, in ticks of `base` seconds, where the clock of a file in JOINED may begin anew: then
-    they go on a picture's time behind the others. `decoded` are the times by which they are decoded, as they lie in the
-    file: those only rise, by JUMP_SECONDS at most.
+    """When pictures are shown, in ticks of `base` seconds, where the clock of a file in CONCATENATED_FORMATS may begin
+    anew: then they go on a picture's time behind the others. `decoded` are the times by which they are decoded, as they
+    lie in the file: those only rise, by JUMP_SECONDS at most.
     """
     result, shift = [], 0
     for i, (time, at) in enumerate(zip(shown, decoded, strict=True)):

@@ -30,6 +30,8 @@ LIKE_NUMBER = re.compile(
     r"[-+]?(\d+[.,]?\d*|[.,]\d+)(e[-+]?\d+)?\s*%?|[-+]?1[.,]#\w+|[-+]?(inf|infinity|nan)\S*", re.IGNORECASE
 )
 """A cell that is meant as a number, well written or not: `0.5`, `50%`, `1,5`, `1.#INF`."""
+BYTES_OF_STRINGS = 2**31 - 1
+"""That pyarrow's strings of 32-bit offsets can have."""
 SEPARATORS = {";": "';'", "\t": "tabs", "|": "'|'"}
 
 
@@ -95,7 +97,7 @@ def open_parquet(path: Path, text: str | None = None, **options: Any) -> Any:
     """An open Parquet file; a long string that the column `text` repeats will be in memory once.
 
     Raises InputError for more rows than limits.ROWS, and where it unpacks to more than limits.CELL_BYTES and
-    limits.UNPACKED times its size: on disk, a constant column takes a few bytes.
+    limits.UNPACK_FACTOR times its size: on disk, a constant column takes a few bytes.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -226,7 +228,7 @@ def as_numbers(column: Any) -> NDArray[Any]:
 
 
 def as_column(values: NDArray[Any]) -> Any:
-    """Numbers [n] as pyarrow's, without `pyarrow.array`, which imports pandas."""
+    """Numbers [n] (no bools, which pyarrow packs) as pyarrow's, without `pyarrow.array`, which imports pandas."""
     import pyarrow as pa
 
     kind = pa.from_numpy_dtype(values.dtype)
@@ -234,13 +236,15 @@ def as_column(values: NDArray[Any]) -> Any:
 
 
 def as_strings(words: Sequence[str], counts: Sequence[int]) -> Any:
-    """Each word so many times, as pyarrow's strings."""
+    """Each word so many times, as pyarrow's strings; large ones where they have more than 2 GiB."""
     import pyarrow as pa
 
     raw = [word.encode() for word in words]
-    ends = np.cumsum([0, *np.repeat([len(word) for word in raw], counts)]).astype(np.int32)
-    text = b"".join(word * count for word, count in zip(raw, counts, strict=True))
-    return pa.StringArray.from_buffers(len(ends) - 1, pa.py_buffer(ends), pa.py_buffer(text))
+    ends = np.cumsum([0, *np.repeat([len(word) for word in raw], counts)])
+    text = pa.py_buffer(b"".join(word * count for word, count in zip(raw, counts, strict=True)))
+    if ends[-1] > BYTES_OF_STRINGS:
+        return pa.LargeStringArray.from_buffers(len(ends) - 1, pa.py_buffer(ends.astype(np.int64)), text)
+    return pa.StringArray.from_buffers(len(ends) - 1, pa.py_buffer(ends.astype(np.int32)), text)
 
 
 def strings(path: Path, column: Any, first: int = 1) -> NDArray[np.object_]:

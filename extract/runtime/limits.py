@@ -22,7 +22,7 @@ SECONDS, RATE, BANDS = 600, 384_000, 4096
 ROWS = 5_000_000
 """Of a Parquet table: a constant column takes a few bytes on disk, however long it is."""
 CELL_BYTES = 2**30
-"""Of a Parquet table, unpacked, whatever its size: for the same reason. More only as UNPACKED allows."""
+"""Of a Parquet table, unpacked, whatever its size: for the same reason. More only as UNPACK_FACTOR allows."""
 JSON_BYTES = 2**26
 """Of a JSON file: as Python's objects it is ten times as large."""
 MODEL_BYTES, JSON_VALUES = 2**29, 5_000_000

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def hide(names: Sequence[str]) -> Iterator[None]:
-    """A block in which modules that are not imported yet cannot be: libraries that could use them do without."""
+    """A block in which modules that are not imported yet cannot be, by any thread: libraries that could use them do
+    without, for as long as the process lives.
+    """
     hidden = [name for name in names if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: there is no such module
     try:
         yield
     finally:
         for name in hidden:
-            del sys.modules[name]
+            sys.modules.pop(name, None)

@@ -142,7 +142,7 @@ def prepare_train(
     only the rows that `part` uses are read, where `settings.stride` leaves some out (not for folds, which need all).
     Without `dev`, `part.train` is everything. A family that `streams` leaves large embeddings on disk.
 
-    Raises InputError for features that are not finite or do not fit together, NothingToLearn where there are none.
+    Raises InputError for features that are not finite or do not fit together, NoTrainingRows where there are none.
     """
     sources = tuple(sources)
     known = table.label_rows(_grouped(table.bare(table.frames(work, sources, annotations)), people), annotations, task)

@@ -31,7 +31,7 @@ def predict(
     """Write `<folder>/oof.parquet`: all frames with features of the annotated videos. Returns the report's part.
 
     All that is learnt, components of temporal columns among it, is learnt anew from the other folds, with a dev slice
-    of their own. Folds that were finished under the same `mark` are not made again. Raises NothingToLearn where fewer
+    of their own. Folds that were finished under the same `mark` are not made again. Raises NoTrainingRows where fewer
     than two recordings (or people, where they are known) have annotated frames with features.
     """
     known = {video: annotations[video] for video in fit.by_video(prepared.labelled_rows.rows)}

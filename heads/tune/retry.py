@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
-RETRY_OF, ATTEMPT, ERROR, STOP_REASON = "retry_of", "attempt", "error", "freed"
+RETRY_OF, ATTEMPT, ERROR, FREED_KEY = "retry_of", "attempt", "error", "freed"
 """User attributes of trials: whose parameters it takes again, for which time, its own error, why it was stopped."""
 MOST_ATTEMPTS = 5
 """Parameters whose process died so often (too little memory, mostly) are not tried again."""
@@ -30,15 +30,15 @@ def list_lost_trials(trials: list[FrozenTrial]) -> list[FrozenTrial]:
     Optuna's RetryHeartbeatStaleTrialCallback is not used. It queues the retry after the trial has failed, in another
     transaction: killed before each of its five calls of the storage in turn, it lost the parameters in three, and the
     next draw was another one. What is read off the trials anew at every claim cannot be lost. It also would count being
-    stopped (FREED) as an attempt, and hears of silent trials alone, not of `release`.
+    stopped (FREED_KEY) as an attempt, and hears of silent trials alone, not of `release`.
     """
     attempts = ((trial, trial.user_attrs.get(ATTEMPT, 1)) for trial in list_dead(trials))
-    return [trial for trial, number in attempts if STOP_REASON in trial.user_attrs or number < MOST_ATTEMPTS]
+    return [trial for trial, number in attempts if FREED_KEY in trial.user_attrs or number < MOST_ATTEMPTS]
 
 
 def describe(lost: FrozenTrial) -> dict[str, int]:
     """User attributes of the trial that takes a lost one's parameters again."""
-    freed = STOP_REASON in lost.user_attrs
+    freed = FREED_KEY in lost.user_attrs
     return {RETRY_OF: lost.number, ATTEMPT: lost.user_attrs.get(ATTEMPT, 1) + (not freed)}
 
 

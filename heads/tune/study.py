@@ -217,7 +217,7 @@ class Study:
         """
         for trial in self.trials():
             if trial.state.name == "RUNNING" and worker in (None, trial.user_attrs.get(WORKER)):
-                self.fail(trial._trial_id, {retry.STOP_REASON: "stopped"} if freed else {})
+                self.fail(trial._trial_id, {retry.FREED_KEY: "stopped"} if freed else {})
 
 
 def draw(trials: list[FrozenTrial], space: tuple[Leaf, ...], seed: int, number: int) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from heads.data.table import Source
 from heads.train import fit
 from heads.train.fit import NoTrainingRows, TrainData
 from heads.tune import trial as tune_trial
-from heads.tune.retry import ERROR, STOP_REASON
+from heads.tune.retry import ERROR, FREED_KEY
 from heads.tune.study import ClaimedTrial, Study
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class Worker:
         try:
             yield
         except InputError as error:
-            self.study.fail(trial.id, {STOP_REASON: "bad input"})
+            self.study.fail(trial.id, {FREED_KEY: "bad input"})
             raise Stop(*error.args) from error
 
     def _score(self, trial: ClaimedTrial, prepared: TrainData) -> tuple[TrialState, tune_trial.Trial, dict[str, Any]]:

@@ -169,7 +169,7 @@ def test_a_picture_that_cannot_be_read_this_time_ends_no_run(relative, monkeypat
         return read(path)
 
     monkeypatch.setattr(Path, "read_bytes", reading)
-    monkeypatch.setattr(session, "SECONDS_UNTIL_SIGHT", 0.0)
+    monkeypatch.setattr(session, "SECONDS_UNTIL_VISIBLE", 0.0)
     made = OneByOne(work)
     cluster_job.run(made, relative, some := parts(relative, work))
     some[0].finish()
@@ -187,6 +187,6 @@ def test_a_picture_that_cannot_be_read_this_time_ends_no_run(relative, monkeypat
 
 def test_a_job_whose_videos_are_not_seen_here_is_no_end(relative, monkeypatch):
     monkeypatch.setattr(cluster_job, "main", lambda told, say: None)
-    monkeypatch.setattr(session, "SECONDS_UNTIL_SIGHT", 0.0)
+    monkeypatch.setattr(session, "SECONDS_UNTIL_VISIBLE", 0.0)
     with pytest.raises(WorkError, match=r"a\.safetensors: a worker has finished it, but it is not seen here"):
         cluster_job.run(OneByOne(Path("work")), relative, parts(relative, Path("work")))

@@ -71,7 +71,7 @@ class Lines:
     blend: NDArray[np.float32]
     heads: NDArray[np.float32]
     truth: NDArray[np.uint8]
-    """au, expr: OFF, ON or UNKNOWN; va: hundredths above -1, or NOT_ANNOTATED."""
+    """au, expr: OFF, ON or UNKNOWN; va: hundredths above -1, or MISSING_VALUE."""
     decisions: NDArray[np.uint8] | None
     """au, expr: 0 or 1; va's decisions are its blend."""
     present: NDArray[np.bool_]

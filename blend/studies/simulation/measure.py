@@ -21,14 +21,14 @@ from blend.search import search
 from blend.studies.simulation import stacking
 
 PLAIN_WAY, SMOOTHED_WAY, EQUAL_WAY, BEST_HEAD = "plain", "smoothed", "equal", "best_head"
-TUNED_WAY, CROSS_FIT, STACKING_WAY = "tuned", "cross_fitted", "stacked"
+TUNED_WAY, CROSS_FITTED_WAY, STACKING_WAY = "tuned", "cross_fitted", "stacked"
 WAYS = {
     PLAIN_WAY: "equal weights, unsmoothed, plain decisions",
     SMOOTHED_WAY: "equal weights, smoothed, plain decisions",
     EQUAL_WAY: "equal weights, smoothed, thresholds tuned",
     BEST_HEAD: "the head with the best held-out score",
     TUNED_WAY: 'select = "tuned"',
-    CROSS_FIT: 'select = "cross_fitted"',
+    CROSS_FITTED_WAY: 'select = "cross_fitted"',
 }
 """Ways to a blend. A plain decision is .5, or the largest class."""
 STACKING = {STACKING_WAY: "stacking: a ridge regression, smoothed, thresholds tuned"}
@@ -80,7 +80,7 @@ def measure(
     if parts:
         for part, keys in PARTS[validation.task.name].items():
             made[f"part {part}"] = Selection(validation, settings.model_copy(update=keys), seed).select().params
-    chosen = ways[CROSS_FIT].params
+    chosen = ways[CROSS_FITTED_WAY].params
     scores = {kind: {name: _score(test, params) for name, params in made.items()} for kind, test in tests.items()}
     if stacked:
         for kind, score in _stacked(validation, tests, settings, seed).items():
@@ -97,7 +97,7 @@ def measure(
 
 
 def _ways(validation: Pool, settings: BlendSettings, seed: int, folded: bool) -> tuple[dict[str, SelectedBlend], str]:
-    """All ways but PLAIN, and the name of the best head."""
+    """All ways but PLAIN_WAY, and the name of the best head."""
     distinct = duplicates.drop_duplicates(validation).heads
     equal = np.full(len(distinct), 1 / len(distinct))
     result = search.search(validation, settings, settings.trials, seed)
@@ -114,7 +114,7 @@ def _ways(validation: Pool, settings: BlendSettings, seed: int, folded: bool) ->
         EQUAL_WAY: selection.tune_with_weights(equal),
         BEST_HEAD: alone[best],
     }
-    return ways | {TUNED_WAY: SelectedBlend(result.params, score, crossed), CROSS_FIT: selected}, best
+    return ways | {TUNED_WAY: SelectedBlend(result.params, score, crossed), CROSS_FITTED_WAY: selected}, best
 
 
 def _plain(pool: Pool) -> Params:

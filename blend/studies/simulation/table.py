@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from blend.crossfit import interval
-from blend.studies.simulation.measure import CROSS_FIT, EQUAL_WAY, PLAIN_WAY, SMOOTHED_WAY, TUNED_WAY, WAYS
+from blend.studies.simulation.measure import CROSS_FITTED_WAY, EQUAL_WAY, PLAIN_WAY, SMOOTHED_WAY, TUNED_WAY, WAYS
 from extract.runtime.console import console
 from heads.abaw.tasks import TASKS
 
 VIDEOS = {"fewest": "6 to 15", "few": "20 to 70", "official": "as the official set"}
-COVERAGE = (0.92, 0.98)
+COVERAGE_RANGE = (0.92, 0.98)
 """How often a 95 % interval should hold the test score, without shift."""
 COMPARED_WAYS = (TUNED_WAY, PLAIN_WAY, SMOOTHED_WAY, EQUAL_WAY)
 """Ways that the default should not lie below."""
@@ -35,7 +35,7 @@ def summarise(task: str, kind: str, results: Sequence[dict[str, Any]]) -> dict[s
     those; None where none has.
     """
     test = {way: np.array([result["test"][kind][way] for result in results]) for way in results[0]["test"][kind]}
-    default, videos = test[CROSS_FIT], [item["videos"] for item in results]
+    default, videos = test[CROSS_FITTED_WAY], [item["videos"] for item in results]
     return {
         "draws": len(results),
         "videos": [min(videos), max(videos)],
@@ -52,7 +52,7 @@ def summarise(task: str, kind: str, results: Sequence[dict[str, Any]]) -> dict[s
 
 def _tests(kind: str, results: Sequence[dict[str, Any]], way: str) -> list[list[float]]:
     """Of each draw a way's scores on its test sets of a kind; the first is the one that errors are of."""
-    further = [item.get("further", {}).get(kind, []) if way == CROSS_FIT else [] for item in results]
+    further = [item.get("further", {}).get(kind, []) if way == CROSS_FITTED_WAY else [] for item in results]
     return [[item["test"][kind][way], *scores] for item, scores in zip(results, further, strict=True)]
 
 
@@ -107,11 +107,11 @@ def claims(kind: str, line: dict[str, Any]) -> dict[str, bool]:
     """What should be true of a line -> whether it is. The first two are asked only where nothing shifts."""
     said, result = line["said"], {}
     if kind == "same":
-        held, own = said[CROSS_FIT]["held"]["signed"], said[TUNED_WAY]["own"]["signed"]
+        held, own = said[CROSS_FITTED_WAY]["held"]["signed"], said[TUNED_WAY]["own"]["signed"]
         text = "the cross-fitted estimate's mean error is at most a third of the tuned score's"
         result[text] = abs(held) <= abs(own) / 3
-        low, high = COVERAGE
-        inside = said[CROSS_FIT]["inside"]
+        low, high = COVERAGE_RANGE
+        inside = said[CROSS_FITTED_WAY]["inside"]
         result[f"the interval holds the test score in {low:.0%} to {high:.0%}"] = low <= inside <= high
     for way in COMPARED_WAYS:
         text = f"the default's test score is not below that of {WAYS[way]} by more than a standard error"
@@ -138,13 +138,13 @@ SCORES = ("task, validation videos", "test", "plain", "smoothed", "equal", "best
 
 
 def estimates(result: dict[str, Any]) -> list[list[str]]:
-    """Cells under ESTIMATES. An interval's coverage is marked with * where it lies outside of COVERED."""
+    """Cells under ESTIMATES. An interval's coverage is marked with * where it lies outside of COVERAGE_RANGE."""
     made = []
     for task, size, kind, line in _lines(result):
-        default, own = line["said"][CROSS_FIT], line["said"][TUNED_WAY]["own"]
+        default, own = line["said"][CROSS_FITTED_WAY], line["said"][TUNED_WAY]["own"]
         held, inside = default["held"], default["inside"]
         size_of = f"{own['absolute']:.3f} / {held['absolute']:.3f}"
-        share = f"{100 * inside:.1f} %" + ("" if COVERAGE[0] <= inside <= COVERAGE[1] else "*")
+        share = f"{100 * inside:.1f} %" + ("" if COVERAGE_RANGE[0] <= inside <= COVERAGE_RANGE[1] else "*")
         cells = (format_signed_number(own), format_signed_number(held), size_of, share, f"{default['width']:.3f}")
         made.append([_which(task, size, line), kind, *cells])
     return made

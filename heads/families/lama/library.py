@@ -19,13 +19,11 @@ UNUSED_MODULES = (
     "lightautoml.automl.presets.utils",
     "lightautoml.ml_algo.dl_model",
     "lightautoml.ml_algo.icl",
-    "scipy.stats",
     "torch._dynamo",
     "torch._meta_registrations",
     "torch.export",
 )
-"""LightAutoML's plots and neural networks, tests of significance, torch's compiler: their imports take half as long as
-all fits of the demo.
+"""LightAutoML's plots and neural networks, torch's compiler: their imports take half as long as all fits of the demo.
 """
 
 

@@ -42,7 +42,7 @@ def augment(
     if augmentation.noise:
         x = x + augmentation.noise * torch.randn(x.shape, generator=generator, device=x.device)
     if augmentation.masked_share:
-        span = draw(clips, 1) * 2 * augmentation.masked_share * length  # `masked` on average
+        span = draw(clips, 1) * 2 * augmentation.masked_share * length  # `masked_share` on average
         start = draw(clips, 1) * (length + span) - span
         place = torch.arange(length, device=x.device)
         x = x.masked_fill(((place >= start) & (place < start + span))[..., None], 0.0)

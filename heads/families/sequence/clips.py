@@ -18,7 +18,7 @@ PADDING = -1
 """In a plan: no row."""
 
 Plan = NDArray[np.int64]
-"""[clips, length]: which row stands at each place of each clip, NOBODY where none does."""
+"""[clips, length]: which row stands at each place of each clip, PADDING where none does."""
 
 
 def plan_cover(rows: Rows, length: int, step: int, overlap: float) -> Plan:

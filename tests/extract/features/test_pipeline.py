@@ -1,4 +1,5 @@
 import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -75,25 +76,60 @@ def test_unreadable_pictures_are_frames_without_a_face_and_are_named(crops):
     assert count == 7
 
 
+class Work:
+    """What decodes side by side: of 16 cores, lots of as many pictures as a test has."""
+
+    def __init__(self, monkeypatch, seconds=0.0):
+        self.now, self.most, self._lock, self._seconds = 0, [], threading.Lock(), seconds
+        monkeypatch.setattr(pipeline.process, "thread_limit", lambda: 16)
+        monkeypatch.setattr(pipeline, "_decode", self.decode)
+
+    def decode(self, *_):
+        with self._lock:
+            self.now += 1
+            self.most.append(self.now)
+        time.sleep(self._seconds)
+        with self._lock:
+            self.now -= 1
+        return np.zeros((8, 8, 3), np.uint8)
+
+    def run(self, tmp_path, each, pictures, engine):
+        names = tuple(f"{number:05d}.jpg" for number in range(1, each + 1))
+        some = frames.Frames(np.arange(1, each + 1, dtype=np.int32), names, ())
+        jobs = [pipeline.Job(f"v{number}", tmp_path, some) for number in range(pictures // each)]
+        advanced = []
+        pipeline.extract(engine, jobs, lambda *_: None, advanced.append)
+        assert sum(advanced) == pictures
+
+
 @pytest.mark.parametrize(("on_gpu", "threads"), [(True, 16), (False, 8)])
 @pytest.mark.parametrize("each", [1, 128])
 def test_threads_decode_whatever_the_videos_lengths_half_of_them_beside_a_network_on_the_cpu(
     tmp_path, monkeypatch, each, on_gpu, threads
 ):
-    together, seen = threading.Barrier(threads), set()
-
-    def decode(*_):
-        together.wait(timeout=20)
-        seen.add(threading.get_ident())
-        return np.zeros((8, 8, 3), np.uint8)
-
-    monkeypatch.setattr(pipeline.process, "thread_limit", lambda: 16)
-    monkeypatch.setattr(pipeline, "_decode", decode)
-    names = tuple(f"{number:05d}.jpg" for number in range(1, each + 1))
-    some = frames.Frames(np.arange(1, each + 1, dtype=np.int32), names, ())
-    jobs = [pipeline.Job(f"v{number}", tmp_path, some) for number in range(128 // each)]
-    advanced, engine = [], MeanEngine()
+    work, engine = Work(monkeypatch, 0.02), MeanEngine()
     engine.on_gpu = on_gpu
-    pipeline.extract(engine, jobs, lambda *_: None, advanced.append)
-    assert sum(advanced) == 128
-    assert len(seen) == threads
+    monkeypatch.setattr(pipeline, "WAITING", 2)
+    work.run(tmp_path, each, 128, engine)
+    assert max(work.most) == threads
+
+
+def test_all_cores_decode_where_the_network_waits_and_half_where_it_does_not(tmp_path, monkeypatch):
+    work = Work(monkeypatch, 0.01)
+    work.run(tmp_path, 640, 640, MeanEngine())
+    assert max(work.most[: 8 * pipeline.LOT]) == 8 and max(work.most) == 16
+    work, engine = Work(monkeypatch), MeanEngine()
+    submit = engine.submit
+    monkeypatch.setattr(engine, "submit", lambda *given: (time.sleep(0.002), submit(*given)))
+    work.run(tmp_path, 320, 320, engine)
+    assert max(work.most) <= 8
+
+
+def test_one_core_decodes_with_one_thread(tmp_path, monkeypatch):
+    """A batch system's limit counts, on a GPU, too."""
+    for on_gpu in (False, True):
+        work, engine = Work(monkeypatch, 0.001), MeanEngine()
+        engine.on_gpu = on_gpu
+        monkeypatch.setattr(pipeline.process, "thread_limit", lambda: 1)
+        work.run(tmp_path, 64, 64, engine)
+        assert max(work.most) == 1

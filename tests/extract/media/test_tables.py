@@ -204,10 +204,12 @@ def test_numbers_are_those_of_pyarrow_in_chunks_with_gaps_and_of_nothing():
         assert got.dtype == expected.dtype
 
 
-def test_columns_and_words_are_those_of_pyarrow():
+def test_columns_and_words_are_those_of_pyarrow(monkeypatch):
     for values in (np.arange(7, dtype=np.int32)[::2], np.empty(0, np.float32), np.array([0.5, np.nan])):
         assert tables.as_column(values).equals(pa.array(values)) or np.isnan(values).any()
         np.testing.assert_array_equal(tables.as_column(values).to_numpy(), values)
     words, counts = ["a", "höhe", "", "z"], [2, 3, 1, 0]
     assert tables.as_strings(words, counts).equals(pa.array(["a", "a", *3 * ["höhe"], ""], pa.string()))
     assert tables.as_strings([], []).equals(pa.array([], pa.string()))
+    monkeypatch.setattr(tables, "BYTES_OF_STRINGS", 16)
+    assert tables.as_strings(words, counts).equals(pa.array(["a", "a", *3 * ["höhe"], ""], pa.large_string()))

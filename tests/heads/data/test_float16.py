@@ -11,6 +11,7 @@ HALVES = np.arange(65536, dtype=np.uint16).view(np.float16)
 @pytest.mark.parametrize("worth", [0, float16.WORTH_A_KERNEL])
 def test_every_half_is_widened_exactly(worth: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(float16, "WORTH_A_KERNEL", worth)
+    monkeypatch.setattr(float16, "_values_so_far", 0)
     out = np.empty((1, 65536), np.float32)
     float16.widen(HALVES[None], np.array([0]), out)
     np.testing.assert_array_equal(out[0], HALVES.astype(np.float32))
@@ -19,6 +20,7 @@ def test_every_half_is_widened_exactly(worth: int, monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("worth", [0, float16.WORTH_A_KERNEL])
 def test_rows_in_any_order_between_other_columns(worth: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(float16, "WORTH_A_KERNEL", worth)
+    monkeypatch.setattr(float16, "_values_so_far", 0)
     rng = np.random.default_rng(0)
     values = rng.normal(size=(50, 7)).astype(np.float16)
     rows = rng.integers(0, 50, 20)
@@ -27,6 +29,17 @@ def test_rows_in_any_order_between_other_columns(worth: int, monkeypatch: pytest
     np.testing.assert_array_equal(out[:, 3:10], values[rows].astype(np.float32))
     assert (out[:, :3] == 9).all() and (out[:, 10:] == 9).all()
     float16.widen(values, np.empty(0, np.int64), np.empty((0, 7), np.float32))
+
+
+def test_a_process_that_has_widened_much_uses_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However small its batches are."""
+    calls: list[int] = []
+    monkeypatch.setattr(float16, "_kernel", lambda: lambda *given: calls.append(1))
+    monkeypatch.setattr(float16, "_values_so_far", 0)
+    monkeypatch.setattr(float16, "WORTH_A_KERNEL", 100)
+    for _ in range(8):
+        float16.widen(np.zeros((9, 5), np.float16), np.array([1, 2, 3, 4]), np.empty((4, 5), np.float32))
+    assert len(calls) == 4
 
 
 @pytest.mark.parametrize("row", [-1, 50])

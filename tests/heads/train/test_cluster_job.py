@@ -138,7 +138,7 @@ def test_a_head_waits_for_features_that_its_worker_does_not_see_yet(corpus, told
 @pytest.mark.parametrize("video", ["t3", "v1", "x0"])
 def test_features_that_its_worker_never_sees_are_one_line(corpus, told, video, monkeypatch):
     store.path(corpus.work, "one", video).unlink()
-    monkeypatch.setattr(session, "SECONDS_UNTIL_SIGHT", 0.0)
+    monkeypatch.setattr(session, "SECONDS_UNTIL_VISIBLE", 0.0)
     monkeypatch.setattr(training_job, "main", lambda *_: pytest.fail("it was made"))
     with pytest.raises(WorkError, match=r"work/features: the command found it whole, but it is not seen here; is the"):
         cluster_job.main(told.as_json(), lambda news: None)

@@ -198,11 +198,11 @@ def test_no_trial_is_begun_on_features_that_are_not_seen_yet(
     videos, path = [f"t{k}" for k in range(6)], store.path(corpus.work, "two", "t3")
     study = job(corpus).open({"features": {"two": feature_file.mark(corpus.work, "two", videos)[:16]}})
     hidden = path.rename(path.with_suffix(".hidden"))
-    monkeypatch.setattr(session, "SECONDS_UNTIL_SIGHT", 0.0)
+    monkeypatch.setattr(session, "SECONDS_UNTIL_VISIBLE", 0.0)
     with pytest.raises(WorkError, match=r"work/features: the command found it whole, but it is not seen here; is the"):
         Worker(job(corpus), study, told.append).run()
     assert study.trials() == []
-    monkeypatch.setattr(session, "SECONDS_UNTIL_SIGHT", 60.0)
+    monkeypatch.setattr(session, "SECONDS_UNTIL_VISIBLE", 60.0)
     monkeypatch.setattr(cluster.time, "sleep", lambda _: hidden.rename(path))
     assert Worker(job(corpus), study, told.append).run() == "enough" and len(study.trials()) == 2
     study.close()

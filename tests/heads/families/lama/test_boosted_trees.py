@@ -23,11 +23,7 @@ def booster(objective: str, columns: int = 5, rounds: int = 12, n: int = 600, **
 
 @pytest.mark.parametrize("objective", ["binary", "regression", "multiclass"])
 @pytest.mark.parametrize("leaves", [2, 7, 16])
-@pytest.mark.parametrize("worth", [0, boosted_trees.WORTH_A_KERNEL])
-def test_scores_are_lightgbms_to_the_bit(
-    objective: str, leaves: int, worth: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(boosted_trees, "WORTH_A_KERNEL", worth)
+def test_scores_are_lightgbms_to_the_bit(objective: str, leaves: int) -> None:
     trained, x = booster(objective, num_leaves=leaves)
     forest = Forest.from_text(trained.model_to_string())
     assert forest is not None
