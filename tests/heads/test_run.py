@@ -38,12 +38,12 @@ def load(corpus: Corpus, task: str, overrides: list[str] | None = None) -> Confi
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Heads are trained in the test's own process: no imports to wait for (LightGBM shares a process well)."""
 
-    def run_all(jobs: list[Job], what: str) -> None:
+    def run_jobs(jobs: list[Job], what: str) -> None:
         for job in jobs:
             run_folder.begin(job.folder)
             training_job.main(job, lambda done, note: None)
 
-    monkeypatch.setattr(processes, "run_jobs", run_all)
+    monkeypatch.setattr(processes, "run_jobs", run_jobs)
 
 
 def changed(folders: dict[str, Path]) -> dict[str, int]:

@@ -41,8 +41,8 @@ def test_children_of_children_count() -> None:
 
 
 def test_the_most_so_far_is_this_programs_own_and_stays() -> None:
-    code = "from extract.runtime.memory import most_resident as most; before = most()\n"
-    code += "x = bytearray(b'x') * 100_000_000; del x; print(before, most())"
+    code = "from extract.runtime.memory import measure_peak; before = measure_peak()\n"
+    code += "x = bytearray(b'x') * 100_000_000; del x; print(before, measure_peak())"
     held = np.ones(MEGABYTES * 10**6, np.uint8)  # what starts a program does not count for it
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     before, after = map(int, said.split())

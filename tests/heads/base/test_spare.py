@@ -23,9 +23,12 @@ def imported(code: str) -> set[str]:
 
 def test_what_is_hidden_cannot_be_imported_and_what_is_there_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "colorsys", raising=False)
-    with pytest.raises(ImportError), spare.hide(("colorsys", "json")):
-        import colorsys
-        import json  # noqa: F401
+    with spare.hide(("colorsys", "json")):
+        with pytest.raises(ImportError):
+            import colorsys
+        import json
+
+        assert json is sys.modules["json"]
     import colorsys
 
     assert colorsys.rgb_to_hsv(0, 0, 0) == (0, 0, 0)

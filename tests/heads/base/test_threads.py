@@ -14,7 +14,7 @@ FIT = """
 import hashlib, json
 import numpy as np
 from heads.base.head import family
-from heads.data.table import Block, Labelled, Rows
+from heads.data.table import Block, LabelledRows, Rows
 from heads.abaw.tasks import TASKS
 
 rng = np.random.default_rng(0)
@@ -23,7 +23,7 @@ x = rng.normal(size=(n, width)).astype(np.float16)
 blocks = (Block("n", "embedding", x),)
 rows = Rows(("v",), np.zeros(n, np.int32), np.arange(1, n + 1, dtype=np.int32), blocks, np.arange(n))
 truth = (x[:, :12] + rng.normal(size=(n, 12)) > 0.5).astype(np.uint8)
-data = Labelled(rows, truth)
+data = LabelledRows(rows, truth)
 hashes = {}
 for name, settings in {
     "mlp": {"hidden": 128, "batch": 512, "epochs": 2, "dropout": 0.3, "members": 2},

@@ -170,12 +170,12 @@ def test_heads_run_takes_the_best_config_as_it_is(
     assert len(search(corpus).trials) == 6, "nothing to do"
     assert (found.folder / "best.toml").stat().st_mtime_ns == stamp
 
-    def run_all(jobs: list[Any], what: str) -> None:
+    def run_jobs(jobs: list[Any], what: str) -> None:
         for job in jobs:
             run_folder.begin(job.folder)
             training_job.main(job, lambda done, note: None)
 
-    monkeypatch.setattr(processes, "run_jobs", run_all)
+    monkeypatch.setattr(processes, "run_jobs", run_jobs)
     second = found.folder.with_name("second") / "best.toml"  # of another search
     second.parent.mkdir()
     second.write_text(text)
