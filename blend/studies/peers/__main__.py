@@ -253,7 +253,7 @@ python -m blend.studies.peers --task va --config mine.toml --labels truth/ --pee
 
 AutoGluon asks for other versions of libraries that are used here, so it has a virtual environment of its own:
 
-python -m venv peers && peers/bin/pip install 'autogluon.tabular[lightgbm,catboost,xgboost,fastai]' pyarrow"""
+python3 -m venv peers && peers/bin/pip install 'autogluon.tabular[lightgbm,catboost,xgboost,fastai]' pyarrow"""
 
 
 def command(

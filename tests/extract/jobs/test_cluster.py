@@ -28,7 +28,7 @@ class Handed:
     """What Dask knows of a job that was handed over."""
 
     def __init__(self, job: Job, threads: int, claimed: dict[str, float], only: list[str], number: int) -> None:
-        self.job, self.threads, self.claimed, self.only = job, threads, claimed, [*only]
+        self.job, self.threads, self.claims, self.only = job, threads, claimed, [*only]
         self.key, self.status, self.found = f"{job.name}-{number}", "pending", {}
 
     def done(self) -> bool:
@@ -44,13 +44,13 @@ class Machines:
     """A cluster whose workers are those named in `has`, and the run of a step on it."""
 
     def __init__(self, work: Path, monkeypatch: pytest.MonkeyPatch, **has: dict[str, float]) -> None:
-        self.has, self.now, self.where, self.handed = has, 1000.0, "dask://here:1", []
-        self.refused: dict[str, dict[str, Any]] = {}
+        self.has, self.now, self.place, self.handed = has, 1000.0, "dask://here:1", []
+        self.refused_workers: dict[str, dict[str, Any]] = {}
         self.news: queue.Queue[tuple[str, Any]] = queue.Queue()
         self.client = SimpleNamespace(status="running", cancel=self._cancel)
         monkeypatch.setattr(cluster_module, "time", SimpleNamespace(monotonic=lambda: self.now))
         self.done: list[str] = []
-        self.record = Record(self.where, work, "some")
+        self.record = Record(self.place, work, "some")
         self.run = Dispatcher(
             self, self.record, self._ignore, lambda job, result: self.done.append(result["worker"]), print
         )
@@ -103,7 +103,7 @@ class Machines:
 
     def could_run(self, one: Handed) -> list[str]:
         """By Dask's rules: the workers that it is tied to, or any, that have what it claims."""
-        return [name for name, has in self.has.items() if (not one.only or name in one.only) and fits(one.claimed, has)]
+        return [name for name, has in self.has.items() if (not one.only or name in one.only) and fits(one.claims, has)]
 
     @property
     def last(self) -> Handed:
@@ -239,7 +239,7 @@ def test_a_result_that_is_lost_while_it_is_fetched_is_waited_for(tmp_path, monke
 def test_news_are_heard_before_a_look(tmp_path, monkeypatch):
     """A result was told, and its worker went away, while the command was busy: nothing is handed over once more."""
     some = Machines(tmp_path, monkeypatch, one=SMALL)
-    some.refused["stranger"] = {}  # so the job is tied to its worker
+    some.refused_workers["stranger"] = {}  # so the job is tied to its worker
     get, looks = some.news.get, []
 
     def later(timeout: float = 0.0) -> tuple[str, Any]:

@@ -87,7 +87,7 @@ def test_thinning_before_reading_gives_what_thinning_afterwards_gives(
     more = {"temporal": TABLES} if sources == BESIDE else {}
     whole, thin = (prepare(tiny, sources, stride=3, seed=2, thin=thin, **more) for thin in (False, True))
     assert len(thin.labelled_rows) == len(thin.part.train) + len(thin.part.dev) < len(whole.labelled_rows)
-    for name in ("train", "dev", "thin_dev", "both"):
+    for name in ("train", "dev", "thin_dev", "train_and_dev"):
         same(getattr(thin.part, name), getattr(whole.part, name))
 
 
@@ -133,7 +133,7 @@ def test_components_are_learnt_within_a_fold_alone(tiny: Corpus) -> None:
         VA,
         3,
     )
-    for name in ("train", "dev", "both"):
+    for name in ("train", "dev", "train_and_dev"):
         same(getattr(fold.part, name), getattr(alone.part, name))
     assert not np.array_equal(fold.temporal.components[0].axes, prepared.temporal.components[0].axes)
     np.testing.assert_array_equal(load(fold, ["t2"]).batch(), load(alone, ["t2"]).batch())
