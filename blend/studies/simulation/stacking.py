@@ -2,7 +2,8 @@
 
 Breiman (Stacked Regressions, Machine Learning 24, 1996) keeps the weights from being negative; Ting and Witten (Issues
 in Stacked Generalization, JAIR 10, 1999) regress each class on its own scores. Here every output shares one weight a
-head: with a weight for each output it is worse on the demo in all three tasks. Heads' logits stand for probabilities.
+head: with one for each output, the demo's standard heads have .588 instead of .592 cross-fitted (au), .393 for .631
+(expr), .716 for .728 (va; five seeds, tried once). Heads' logits stand for probabilities.
 """
 
 from __future__ import annotations
