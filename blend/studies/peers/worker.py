@@ -81,8 +81,7 @@ def each_output(train: Train, fit: Callable[[Train], Predict | None], stops: boo
     for i in range(train.outputs):
         y = np.ascontiguousarray(train.y[:, i])
         weight = np.ascontiguousarray(train.weight[:, i]) if train.labels == "multilabel" else train.weight
-        few = min(_counts(y), _counts(y[~train.dev])) if stops else _counts(y)
-        rare = train.labels == "multilabel" and few < FEWEST
+        rare = train.labels == "multilabel" and _counts(y[~train.dev] if stops else y) < FEWEST
         model, rate = None if rare else fit(replace(train, y=y, weight=weight)), float(y.mean())
         models.append(model or (lambda x, rate=rate: np.full(len(x), rate)))
     return lambda x: np.column_stack([model(x) for model in models])
@@ -140,8 +139,7 @@ def _moments(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.fl
     """The mean of each column [D], and 1 / its deviation, of a constant one 0: float64 sums of PIECE rows at a time."""
     starts = range(0, len(x), PIECE)
     mean = sum(x[at : at + PIECE].sum(0, dtype=np.float64) for at in starts) / len(x)
-    squares = sum(np.square(x[at : at + PIECE] - mean).sum(0) for at in starts)
-    deviation = np.sqrt(squares / len(x))
+    deviation = np.sqrt(sum(np.square(x[at : at + PIECE] - mean).sum(0) for at in starts) / len(x))
     factor = np.where(deviation > 1e-6 * (1 + np.abs(mean)), 1 / np.where(deviation > 0, deviation, 1), 0)
     return mean.astype(np.float32), factor.astype(np.float32)
 
@@ -356,11 +354,13 @@ def autogluon(train: Train) -> Predict:
         rows["label"], rows["weight"] = part.y, part.weight
         common = {"sample_weight": "weight", "verbosity": 1, "learner_kwargs": {"label_count_threshold": 1}}
         predictor = TabularPredictor("label", problem, metric, path=f"{tempfile.mkdtemp(dir='.')}/models", **common)
-        common = {"presets": part.presets, "time_limit": limit, "num_cpus": 2, "raise_on_no_models_fitted": False}
         held = {"tuning_data": rows[part.dev], "use_bag_holdout": True} if part.dev.any() else {}
-        predictor.fit(rows[~part.dev], **common, **held)
-        if not predictor.model_names():
-            print(f"AutoGluon made no model in {limit:g} s")
+        try:
+            predictor.fit(rows[~part.dev], presets=part.presets, time_limit=limit, num_cpus=2, **held)
+        except (AssertionError, RuntimeError) as error:  # no model was done in time, or not even begun
+            if not str(error).startswith(("No models were trained", "Not enough time left")):
+                raise
+            print(f"AutoGluon made no model in {limit:g} s: {error}")
             return None
         predictor.refit_full()
         print("AutoGluon's models:", *predictor.model_names(), "; predicts:", predictor.model_best)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
@@ -175,6 +178,35 @@ def test_autogluon_learns_what_a_column_says(labels, tmp_path, monkeypatch):
     train = worker.replace(make(labels, 2), presets="medium_quality")
     scores = worker.autogluon(train)(train.x)
     assert scores.shape == (len(train.x), 2) and np.isfinite(scores).all()
+
+
+def test_a_unit_for_which_autogluon_has_no_time_gets_its_rate_and_rare_classes_are_kept(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    class Predictor:
+        def __init__(self, *given, **more):
+            asked.append(more["learner_kwargs"])
+
+        def fit(self, *given, **more):
+            raise AssertionError("Not enough time left to train models. Consider a larger time_limit.")
+
+    class Table(dict):
+        def __init__(self, x, columns):
+            pass
+
+        def __getitem__(self, at):
+            return self
+
+    module = types.SimpleNamespace(TabularDataset=Table, TabularPredictor=Predictor)
+    monkeypatch.setitem(sys.modules, "autogluon", types.SimpleNamespace(tabular=module))
+    monkeypatch.setitem(sys.modules, "autogluon.tabular", module)
+    monkeypatch.chdir(tmp_path)
+    train = make("multilabel", 2)
+    np.testing.assert_array_equal(worker.autogluon(train)(train.x[:3]), [train.y.mean(0)] * 3)
+    assert asked == [{"label_count_threshold": 1}] * 2
+    assert "AutoGluon made no model in 5 s: Not enough time" in capsys.readouterr().out
+    with pytest.raises(RuntimeError, match="no model was made: give it more time"):
+        worker.autogluon(make("multiclass", 2))
 
 
 def test_a_job_on_files_gives_scores_by_part(tmp_path):
