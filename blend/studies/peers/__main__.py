@@ -35,12 +35,12 @@ from blend.pool.pool import Pool
 from blend.report import videos
 from blend.studies import demo_scores
 from blend.studies.ablation import Data, read_demo
-from blend.studies.peers import export, processes
+from blend.studies.peers import export, processes, worker
 from blend.studies.peers.processes import Peer, read_seconds
 from extract import config as extract_config
 from extract import run as extract_run
 from extract.runtime import cli, errors
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, WorkError
 from extract.runtime.progress import progress
 from heads import corpus_checks
 from heads import run as heads_run
@@ -70,6 +70,8 @@ class Way:
     """
     seconds: float | None = None
     """Processor seconds to learn, where they are known."""
+    failure: str = ""
+    """Why there are no counts."""
 
 
 def main(
@@ -83,19 +85,20 @@ def main(
     given: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The table (see `summarise`). `wanted` names peers, `pythons` are asked for them in turn, `labels` is the truth of
-    the test list, `given` has "limit" and "presets" of AutoGluon.
+    the test list, `given` may have "limit" and "presets" of AutoGluon. A peer that fails is told, and so in the table.
 
     Raises InputError for bad input, and as `heads.run`.
     """
+    known = {"limit": worker.LIMIT, "presets": worker.PRESETS, **(given or {})}
     peers = processes.find(wanted, pythons)
     config, data = read_corpus(config, task, work, labels)
     ways: dict[str, list[Way]] = {}
     with progress(f"peers {task}", seeds * (2 + len(peers)), "ways") as bar:
         for seed in range(seeds):
-            for name, way in _of_seed(config, data, peers, seed, given or {}, bar.advance).items():
+            for name, way in _of_seed(config, data, peers, seed, known, bar.advance).items():
                 ways.setdefault(name, []).append(way)
     versions = {peer.name: peer.version for peer in peers}
-    return summarise(data, ways) | {"versions": versions, "given": dict(given or {})}
+    return summarise(data, ways) | {"versions": versions, "given": known}
 
 
 def read_corpus(config: Config, task: str, work: Path, labels: Path | None) -> tuple[Config, Data]:
@@ -137,11 +140,15 @@ def _of_seed(
     best = max(alone, key=lambda way: float(video_counts.score(task, way.counts[CROSS_FITTED_PART].sum(0))))
     results = {BLEND: ours, BEST: best}
     advance()
+    rows = data.work / "peers" / "rows" / task
+    mark = export.write(data, seed, rows) if peers else ""
     for peer in peers:
-        rows = home / "rows" / task
-        mark = export.write(data, seed, rows)
-        where = processes.learn(peer, data, rows, mark, seed, home / "learnt" / task / peer.name, given)
-        results[peer.name] = replace(measure(data, {peer.name: where}, settings, seed), seconds=read_seconds(where))
+        try:
+            where = processes.learn(peer, data, rows, mark, seed, home / "learnt" / task / peer.name, given)
+            results[peer.name] = replace(measure(data, {peer.name: where}, settings, seed), seconds=read_seconds(where))
+        except WorkError as error:
+            print(f"{error}; the others go on", file=sys.stderr)
+            results[peer.name] = Way({}, failure=str(error))
         advance()
     return results
 
@@ -180,15 +187,18 @@ def _by_group(values: Pool, decided: NDArray[np.generic]) -> Table:
 def summarise(data: Data, ways: Mapping[str, Sequence[Way]]) -> dict[str, Any]:
     """{"task", "metric", "videos": {part: count}, "ways": {way: {part: {"score", "spread", "by_seed", "as_is", "gain":
     the blend's over it, as `compare.gain`}, "seconds"}}}, parts CROSS_FITTED_PART and, where its truth is known, TEST.
+    A way that failed with a seed has "failed", why, and no part.
     """
     task = data.task.name
-    result: dict[str, Any] = {"task": task, "metric": data.task.metric, "videos": {}, "ways": {}}
+    failed = {name: why for name, seeds in ways.items() if (why := next((w.failure for w in seeds if w.failure), ""))}
+    result: dict[str, Any] = {"task": task, "metric": data.task.metric, "videos": {}}
+    result["ways"] = {name: {"seconds": None} | ({"failed": failed[name]} if name in failed else {}) for name in ways}
     for of, part in ((CROSS_FITTED_PART, "val"), (TEST, "test")):
         if not data.annotations[part]:
             continue
         labelled = _labelled(data, part)
         result["videos"][of] = sum(bool(item.valid.any()) for item in data.annotations[part].values())
-        for name, seeds in ways.items():
+        for name, seeds in ((name, ways[name]) for name in ways if name not in failed):
             scores = [float(video_counts.score(task, way.counts[of].sum(0))) for way in seeds]
             entry: dict[str, Any] = {"score": np.mean(scores), "spread": np.std(scores), "by_seed": scores}
             if name != BLEND:
@@ -196,7 +206,7 @@ def summarise(data: Data, ways: Mapping[str, Sequence[Way]]) -> dict[str, Any]:
                 both = [[way.counts[of] for way in each] for each in (ways[BLEND], seeds)]
                 entry["as_is"] = float(np.mean(plain))
                 entry["gain"] = compare.gain(task, both[0], both[1], labelled, compare.DRAWS, 0)
-            about = result["ways"].setdefault(name, {"seconds": None})
+            about = result["ways"][name]
             about[of] = {key: float(value) if isinstance(value, np.floating) else value for key, value in entry.items()}
             if seeds[0].seconds is not None:
                 about["seconds"] = float(np.mean([way.seconds for way in seeds]))
@@ -224,7 +234,9 @@ def as_markdown(task: Task, result: Mapping[str, Any]) -> str:
     header = [f"{task.name}, {task.metric}", *(title for part in parts for title in HEADS[part]), "seconds"]
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
     for name, way in result["ways"].items():
-        cells = [NAMES.get(name, name), *(cell for part in parts for cell in _cells(way[part]))]
+        failed = [f"failed: {way.get('failed', '').replace('|', '/')}", *[""] * (len(header) - 3)]
+        values = failed if "failed" in way else [cell for part in parts for cell in _cells(way[part])]
+        cells = [NAMES.get(name, name), *values]
         lines.append(f"| {' | '.join(cells)} | {'' if way['seconds'] is None else format(way['seconds'], '.0f')} |")
     told = ", ".join(f"{count} {part.replace('_', '-')} videos" for part, count in result["videos"].items())
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
@@ -265,8 +277,8 @@ def command(
     labels: Annotated[
         Path | None, typer.Option(help="Annotations of the test list's videos, in the official format.")
     ] = None,
-    limit: Annotated[float, typer.Option(help="Seconds that AutoGluon has for a task.", min=1)] = 300,
-    presets: Annotated[str, typer.Option(help="AutoGluon's.")] = "medium_quality",
+    limit: Annotated[float, typer.Option(help="Seconds that AutoGluon has for a task.", min=1)] = worker.LIMIT,
+    presets: Annotated[str, typer.Option(help="AutoGluon's.")] = worker.PRESETS,
     seeds: Annotated[int, typer.Option(help="So many seeds, from 0.", min=1)] = 3,
     config: cli.ConfigFile = extract_config.DEFAULT,
     work: cli.Work = None,

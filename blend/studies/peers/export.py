@@ -51,26 +51,40 @@ def find_sources(data: Data) -> tuple[HeadSettings, tuple[Source, ...]]:
     return settings, specs[0].sources
 
 
-def facts(data: Data, seed: int) -> dict[str, Any]:
-    """What decides the files: features, annotations and who is in which video, code, and the seed of the dev slice."""
+def facts(data: Data) -> dict[str, Any]:
+    """What decides the rows: features, annotations and who is in which video, and code."""
     known = ablation.facts(data)
     code = [code_mark(), run_folder.file_hash(Path(__file__))]
-    return known | {"code": code, "people": data.people, "seed": seed, "columns": COLUMNS, "most": MOST_ROWS}
+    return known | {"code": code, "people": data.people, "columns": COLUMNS, "most": MOST_ROWS}
 
 
 def write(data: Data, seed: int, folder: Path) -> str:
-    """Write `train.npz` and, of each part with videos, `<part>.npy` into the folder unless they are there; returns the
-    fingerprint of what they are made of. The dev slice is the one that our heads of this seed choose on.
+    """Write `train.npz`, of each part with videos `<part>.npy`, and `dev/<seed>/dev.npy` into the folder unless they
+    are there; returns the fingerprint of what the rows, which all seeds share, are made of. The dev slice is the one
+    that our heads of this seed choose on.
     """
-    about = facts(data, seed)
+    about, dev = facts(data), folder / "dev" / str(seed)
     mark = run_folder.fingerprint(about)
-    if run_folder.is_done(folder, mark):
+    cut = run_folder.fingerprint([mark, seed])
+    there, is_cut = run_folder.is_done(folder, mark), run_folder.is_done(dev, cut)
+    if there and is_cut:
         return mark
-    run_folder.begin(folder)
     settings, sources = find_sources(data)
     train = data.annotations["train"]
     people = People(splits.name_groups(train, data.people))
     prepared = fit.prepare_train(data.work, sources, settings, train, data.task, seed, people=people)
+    if not there:
+        _write_rows(data, prepared, folder, mark, about)
+    if not is_cut:
+        run_folder.begin(dev)
+        with run_folder.write_whole(dev / "dev.npy") as temporary, open(temporary, "wb") as handle:
+            np.save(handle, _dev_slice(prepared, data))
+        run_folder.finish(dev, cut, {"rows": mark, "seed": seed}, ["dev.npy"])
+    return mark
+
+
+def _write_rows(data: Data, prepared: fit.TrainData, folder: Path, mark: str, about: dict[str, Any]) -> None:
+    run_folder.begin(folder)
     arrays.write_npz(folder / "train.npz", _train_arrays(prepared, data))
     model = fit.as_model(prepared, fit.create_head(prepared))
     files = ["train.npz"]
@@ -86,16 +100,19 @@ def write(data: Data, seed: int, folder: Path) -> str:
                 out[at : (at := at + len(chunk))] = chunk
             out.flush()
     run_folder.finish(folder, mark, about, files)
-    return mark
 
 
-def _train_arrays(prepared: fit.TrainData, data: Data) -> dict[str, NDArray[Any]]:
-    """What `worker.Train` is made of."""
+def _dev_slice(prepared: fit.TrainData, data: Data) -> NDArray[np.bool_]:
+    """Which of the rows that are learnt from are of the dev slice's videos."""
     _, held = fit.cut_rows(prepared.labelled_rows, data.task, prepared.seed, 1)
     dev = np.zeros(len(prepared.labelled_rows), bool)
     dev[held] = True
-    at = table.space_evenly(len(dev), MOST_ROWS)
-    kept = prepared.labelled_rows.take(at)
+    return dev[table.space_evenly(len(dev), MOST_ROWS)]
+
+
+def _train_arrays(prepared: fit.TrainData, data: Data) -> dict[str, NDArray[Any]]:
+    """What `worker.Train` is made of, but the dev slice."""
+    kept = prepared.labelled_rows.take(table.space_evenly(len(prepared.labelled_rows), MOST_ROWS))
     rows = kept.rows
     of = rows.group if rows.group is not None else splits.recordings(rows.videos)
     return {
@@ -104,7 +121,6 @@ def _train_arrays(prepared: fit.TrainData, data: Data) -> dict[str, NDArray[Any]
         "x": rows.batch(),
         "y": kept.truth,
         "weight": row_weights(kept.truth, data.task, BALANCE.get(data.task.name, 1.0)),
-        "dev": dev[at],
         "group": of[rows.video],
         "scale": block_scales(rows, BlockScales()),
     }

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -92,20 +93,19 @@ def _start(python: str, job: Mapping[str, Any], log: Path | None) -> dict[str, A
     of what it wrote, where it does not end well.
     """
     environment = {**os.environ, **process.python_path()}
-    errors = run_folder.log_file(log) if log is not None else None
-    kept: Any = errors if errors is not None else subprocess.PIPE
-    with subprocess.Popen(
-        [python, "-m", MODULE], 0, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=kept
-    ) as child:
+    pipe = subprocess.PIPE
+    with (
+        run_folder.log_file(log) if log is not None else tempfile.TemporaryFile() as errors,  # no pipe, which fills
+        subprocess.Popen([python, "-m", MODULE], 0, env=environment, stdin=pipe, stdout=pipe, stderr=errors) as child,
+    ):
         assert child.stdin is not None and child.stdout is not None
         with suppress(BrokenPipeError):  # it has ended: its code says how
             child.stdin.write(json.dumps(job).encode() + b"\n")
         told = child.stdout.read()
-        said = child.stderr.read().decode(errors="replace") if child.stderr is not None else ""
         code = child.wait()  # before its stdin is closed, by which it would be ended
-    if errors is not None and log is not None:
-        errors.close()
-        said = log.read_text(encoding="utf-8", errors="replace")
+        if log is None:
+            errors.seek(0)
+        said = (errors.read() if log is None else log.read_bytes()).decode(errors="replace")
     if code:
         last = (said.strip().splitlines() or ["nothing was said"])[-1]
         where = f" (all of it: {log})" if log is not None else ""

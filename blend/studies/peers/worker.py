@@ -35,8 +35,10 @@ STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 1e-1)
 FOLDS = 5
 EPOCHS, TABM_PATIENCE, BATCH, WIDTH, MEMBERS = 100, 16, 256, 256, 32
 """Of TabM; the rest are the package's defaults and its example's rate and decay."""
-PIECE = 65_536
-"""Rows that are predicted at a time."""
+PIECE, TABM_PIECE = 8192, 1024
+"""Rows that are predicted at a time; by TabM, which makes MEMBERS times WIDTH float32 of each."""
+LIMIT, PRESETS = 300.0, "medium_quality"
+"""AutoGluon's: seconds that it has for a task, and how much it tries in them."""
 
 
 @dataclass(frozen=True)
@@ -58,28 +60,40 @@ class Train:
     """[N]: the number of the recording or person."""
     scale: NDArray[np.float32]
     """[D]: what a column's deviation is made where blocks of columns are scaled."""
-    limit: float = 0.0
-    """Seconds that AutoGluon has."""
-    presets: str = ""
+    limit: float = LIMIT
+    presets: str = PRESETS
 
-    def take(self, at: NDArray[Any]) -> Train:
+    def take(self, at: NDArray[Any] | slice) -> Train:
         """Some of the rows."""
         parts = {name: getattr(self, name)[at] for name in ("x", "y", "weight", "dev", "group")}
         return replace(self, **parts)
 
 
-def each_output(train: Train, fit: Callable[[Train], Predict]) -> Predict:
-    """One model for each unit or value, whose predictions stand side by side. A unit that (almost) never changes is
-    predicted by its rate.
+def each_output(train: Train, fit: Callable[[Train], Predict | None], stops: bool = True) -> Predict:
+    """One model of all classes, or one for each unit or value, whose predictions stand side by side.
+
+    An only class has probability 1. A unit that (almost) never changes, or of which `fit` makes nothing, is predicted
+    by its rate; where a peer `stops` on the dev slice the other rows must show a change, too.
     """
+    if train.labels == "multiclass":
+        return _one_of_all(train, fit)
     models = []
     for i in range(train.outputs):
         y = np.ascontiguousarray(train.y[:, i])
         weight = np.ascontiguousarray(train.weight[:, i]) if train.labels == "multilabel" else train.weight
-        rare = train.labels == "multilabel" and min(_counts(y), _counts(y[~train.dev])) < FEWEST
-        rate = float(y.mean())
-        models.append((lambda x, rate=rate: np.full(len(x), rate)) if rare else fit(replace(train, y=y, weight=weight)))
+        rare = train.labels == "multilabel" and _counts(y[~train.dev] if stops else y) < FEWEST
+        model, rate = None if rare else fit(replace(train, y=y, weight=weight)), float(y.mean())
+        models.append(model or (lambda x, rate=rate: np.full(len(x), rate)))
     return lambda x: np.column_stack([model(x) for model in models])
+
+
+def _one_of_all(train: Train, fit: Callable[[Train], Predict | None]) -> Predict:
+    classes = np.unique(train.y)
+    if len(classes) == 1:
+        return lambda x: widen(np.ones((len(x), 1)), classes, train.outputs)
+    if (model := fit(train)) is None:
+        raise RuntimeError("no model was made: give it more time")
+    return model
 
 
 def _counts(y: NDArray[Any]) -> int:
@@ -104,14 +118,30 @@ def logistic(train: Train, scaled: bool = False) -> Predict:
     """
     from threadpoolctl import threadpool_limits
 
-    mean, deviation = train.x.mean(0, dtype=np.float64), train.x.std(0, dtype=np.float64)
-    factor = np.where(deviation > 1e-6 * (1 + np.abs(mean)), 1 / np.where(deviation > 0, deviation, 1), 0)
-    factor = factor * (train.scale if scaled else 1)
-    ready = replace(train, x=((train.x - mean) * factor).astype(np.float32))
+    mean, factor = _moments(train.x)
+    factor = factor * train.scale if scaled else factor
+
+    def standardise(x: Floats) -> Floats:
+        moved = np.subtract(x, mean, dtype=np.float32)
+        moved *= factor
+        return moved
+
+    ready = replace(train, x=standardise(train.x))
     with threadpool_limits(1):  # small products: threads that wait for each other cost more than they do
-        strength = min(STRENGTHS, key=lambda c: _held_out_loss(ready, c))
+        strength = STRENGTHS[len(STRENGTHS) // 2]  # of one recording, which cannot be cut in folds
+        if len(np.unique(train.group)) > 1:
+            strength = min(STRENGTHS, key=lambda c: _held_out_loss(ready, c))
         model = _regression(ready, strength)
-    return lambda x: model(((x - mean) * factor).astype(np.float32))
+    return lambda x: model(standardise(x))
+
+
+def _moments(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The mean of each column [D], and 1 / its deviation, of a constant one 0: float64 sums of PIECE rows at a time."""
+    starts = range(0, len(x), PIECE)
+    mean = sum(x[at : at + PIECE].sum(0, dtype=np.float64) for at in starts) / len(x)
+    deviation = np.sqrt(sum(np.square(x[at : at + PIECE] - mean).sum(0) for at in starts) / len(x))
+    factor = np.where(deviation > 1e-6 * (1 + np.abs(mean)), 1 / np.where(deviation > 0, deviation, 1), 0)
+    return mean.astype(np.float32), factor.astype(np.float32)
 
 
 def _regression(train: Train, strength: float) -> Predict:
@@ -127,7 +157,7 @@ def _regression(train: Train, strength: float) -> Predict:
             return lambda x: model.predict_proba(x)[:, 1]
         return lambda x: widen(model.predict_proba(x), model.classes_, part.outputs)
 
-    return each_output(train, fit) if train.labels == "multilabel" else fit(train)
+    return each_output(train, fit, stops=False)
 
 
 def _held_out_loss(train: Train, strength: float) -> float:
@@ -174,7 +204,7 @@ def lightgbm(train: Train) -> Predict:
             return lambda x: widen(np.asarray(model.predict(x)), classes, part.outputs)
         return lambda x: np.asarray(model.predict(x))
 
-    return fit(train) if train.labels == "multiclass" else each_output(train, fit)
+    return each_output(train, fit)
 
 
 def _numbered(train: Train) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -201,7 +231,8 @@ def catboost(train: Train) -> Predict:
         rounds = ROUNDS // 10
         everything = np.ones(len(part.x), bool)
         seen = np.isin(part.y, part.y[~part.dev]) if part.labels == "multiclass" else everything
-        if (part.dev & seen).any():  # a class that the rest lacks cannot be looked at
+        several = part.labels == "regression" or len(np.unique(part.y[~part.dev])) > 1
+        if several and (part.dev & seen).any():  # a class that the rest lacks cannot be looked at
             model = kind(iterations=ROUNDS, **common)
             model.fit(pool(~part.dev), eval_set=pool(part.dev & seen), early_stopping_rounds=PATIENCE)
             rounds = model.tree_count_
@@ -211,7 +242,7 @@ def catboost(train: Train) -> Predict:
             return lambda x: widen(last.predict_proba(x), np.ravel(last.classes_), part.outputs)
         return lambda x: last.predict(x) if part.labels == "regression" else last.predict_proba(x)[:, 1]
 
-    return fit(train) if train.labels == "multiclass" else each_output(train, fit)
+    return each_output(train, fit)
 
 
 # -- networks
@@ -256,14 +287,21 @@ def _learn_tabm(train: Train, dev: Train | None, epochs: int) -> tuple[int, Any]
             optimizer.step()
         if dev is None:
             continue
-        model.eval()
-        with torch.inference_mode():
-            loss = float(_tabm_loss(model, dev))
+        loss = _score_tabm(model.eval(), dev)
         if loss < best:
             best, best_epoch = loss, epoch
         elif epoch - best_epoch >= TABM_PATIENCE:
             break
     return best_epoch, model.eval()
+
+
+def _score_tabm(model: Any, dev: Train) -> float:
+    """The loss of all rows, TABM_PIECE at a time."""
+    import torch
+
+    parts = [dev.take(slice(start, start + TABM_PIECE)) for start in range(0, len(dev.x), TABM_PIECE)]
+    with torch.inference_mode():
+        return sum(float(_tabm_loss(model, part)) * len(part.x) for part in parts) / len(dev.x)
 
 
 def _tabm_loss(model: Any, part: Train) -> Any:
@@ -287,7 +325,7 @@ def _predict_tabm(model: Any, x: NDArray[np.float32], labels: str) -> Floats:
     import torch
 
     with torch.inference_mode():
-        out = torch.cat([_activate(model(part), labels) for part in torch.from_numpy(x).split(1024)])
+        out = torch.cat([_activate(model(part), labels) for part in torch.from_numpy(x).split(TABM_PIECE)])
     return out.double().numpy()
 
 
@@ -302,20 +340,28 @@ def _activate(out: Any, labels: str) -> Any:
 
 
 def autogluon(train: Train) -> Predict:
-    """AutoGluon: `presets` in `limit` seconds, which several outputs share; the dev slice is its validation."""
+    """AutoGluon: `presets` in `limit` seconds; the dev slice is its validation.
+
+    Units or values are learnt one by one, each in an equal share of the limit; to refit on all rows comes on top of it.
+    """
     from autogluon.tabular import TabularDataset, TabularPredictor
 
-    def fit(part: Train) -> Predict:
+    def fit(part: Train) -> Predict | None:
         kinds = {"multilabel": ("binary", "f1"), "multiclass": ("multiclass", "f1_macro")}
         problem, metric = kinds.get(part.labels, ("regression", "root_mean_squared_error"))
         names = [f"c{i}" for i in range(part.x.shape[1])]
         rows = TabularDataset(part.x, columns=names)
         rows["label"], rows["weight"] = part.y, part.weight
-        predictor = TabularPredictor(
-            "label", problem, metric, path=f"{tempfile.mkdtemp(dir='.')}/models", sample_weight="weight", verbosity=1
-        )
+        common = {"sample_weight": "weight", "verbosity": 1, "learner_kwargs": {"label_count_threshold": 1}}
+        predictor = TabularPredictor("label", problem, metric, path=f"{tempfile.mkdtemp(dir='.')}/models", **common)
         held = {"tuning_data": rows[part.dev], "use_bag_holdout": True} if part.dev.any() else {}
-        predictor.fit(rows[~part.dev], presets=part.presets, time_limit=limit, num_cpus=2, **held)
+        try:
+            predictor.fit(rows[~part.dev], presets=part.presets, time_limit=limit, num_cpus=2, **held)
+        except (AssertionError, RuntimeError) as error:  # no model was done in time, or not even begun
+            if not str(error).startswith(("No models were trained", "Not enough time left")):
+                raise
+            print(f"AutoGluon made no model in {limit:g} s: {error}")
+            return None
         predictor.refit_full()
         print("AutoGluon's models:", *predictor.model_names(), "; predicts:", predictor.model_best)
 
@@ -331,7 +377,7 @@ def autogluon(train: Train) -> Predict:
         return predict
 
     limit = train.limit if train.labels == "multiclass" else train.limit / train.outputs
-    return fit(train) if train.labels == "multiclass" else each_output(train, fit)
+    return each_output(train, fit)
 
 
 PEERS: dict[str, tuple[str, Callable[[Train], Predict]]] = {
@@ -358,11 +404,12 @@ def find_versions() -> dict[str, str]:
 
 
 def learn(folder: Path, peer: str, seed: int, limit: float, presets: str) -> dict[str, NDArray[Any]]:
-    """Fit a peer on `train.npz` of the folder and predict the other parts, `<part>.npy`. Returns their scores by part,
-    and "seconds": processor seconds that it took to learn, its own processes' among them.
+    """Fit a peer on the folder's `train.npz` and the seed's dev slice, and predict `<part>.npy`. Returns scores by
+    part, and "seconds": processor seconds that it took to learn, its own processes' among them.
     """
     with np.load(folder / "train.npz", allow_pickle=False) as arrays:
         values: dict[str, Any] = {name: arrays[name] for name in arrays.files}
+    values["dev"] = np.load(folder / "dev" / str(seed) / "dev.npy", allow_pickle=False)
     about = {"labels": str(values.pop("labels")), "outputs": int(values.pop("outputs"))}
     train = Train(**about, seed=seed, limit=limit, presets=presets, **values)
     began = _processor_seconds()

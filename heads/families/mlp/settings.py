@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from heads.base.head import HeadSettings
 from heads.base.scaling import BlockScales
@@ -25,7 +25,9 @@ class MlpSettings(HeadSettings):
     cosine: bool = True
     """Let the learning rate fall to 0 along half a cosine."""
     schedule: Literal["coslog4"] | None = None
-    """Instead of `cosine`: four periods of one, each about twice as long as the one before, as RealMLP has them."""
+    """Instead of `cosine`, whatever that is: four periods of one, each about twice as long as the one before, as
+    RealMLP has them.
+    """
     balance: float = Field(default=1.0, ge=0, le=1)
     """Power of the class or unit weights: 1 is the published formula, 0 no weights."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
@@ -50,6 +52,12 @@ class MlpSettings(HeadSettings):
     """[scales]: instead of `logits_times`, a number for each kind of columns that stands beside an embedding."""
     members: int = Field(default=1, ge=1)
     """Networks of different seeds whose scores are averaged."""
+
+    @model_validator(mode="after")
+    def _scale_what_is_standardised(self) -> Self:
+        if self.scaling == "robust" and not self.standardise:
+            raise ValueError('scaling = "robust" says how to standardise, but standardise = false')
+        return self
 
     def for_columns(self, rows: Rows) -> MlpSettings:
         """The settings with the `l2` that these rows' columns have: of tables alone, l2 * columns / l2_columns at most.

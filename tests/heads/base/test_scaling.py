@@ -114,6 +114,25 @@ def test_quartiles_of_many_rows_are_those_of_evenly_spaced_ones(monkeypatch: pyt
     assert (median == 0).all() and (wide == 1).all()
 
 
+def test_quartiles_are_the_same_some_columns_at_a_time(monkeypatch: pytest.MonkeyPatch):
+    whole, sorted_at_a_time, quantile = scaling.quartiles(rows(), 0.5), [], np.quantile
+
+    def watch(values, *given, **more):
+        sorted_at_a_time.append(values.shape[1])
+        return quantile(values, *given, **more)
+
+    monkeypatch.setattr(scaling, "COLUMNS", 4)
+    monkeypatch.setattr(np, "quantile", watch)
+    for found, expected in zip(scaling.quartiles(rows(), 0.5), whole, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert sorted_at_a_time == [4, 4, 1]
+
+
+def test_robust_scaling_of_what_is_not_standardised_is_refused():
+    with pytest.raises(ValueError, match='scaling = "robust" says how to standardise, but standardise = false'):
+        mlp_settings.MlpSettings(inputs=["logits"], scaling="robust", standardise=False)
+
+
 def test_bent_columns_are_as_they_were_near_zero_and_never_beyond_three():
     x = np.array([[0, 1e-3, 3, -3, 4, 1e6, -1e18]], np.float32)
     expected = np.array([0, 1e-3, 3 / np.sqrt(2), -3 / np.sqrt(2), 2.4, 3, -3])

@@ -42,6 +42,7 @@ def test_peers_get_the_annotated_rows_and_the_dev_slice_of_heads(corpus: Data, t
     mark = export.write(corpus, 0, tmp_path / "rows")
     with np.load(tmp_path / "rows" / "train.npz", allow_pickle=False) as arrays:
         found = {name: arrays[name] for name in arrays.files}
+    found["dev"] = np.load(tmp_path / "rows" / "dev" / "0" / "dev.npy", allow_pickle=False)
     assert found["labels"] == "multiclass" and found["outputs"] == 8
     truth = np.concatenate([corpus.annotations["train"][f"train{v}"].values for v in range(6)]).reshape(6, 20)
     kept = np.ones(20, bool)
@@ -61,7 +62,10 @@ def test_peers_get_the_annotated_rows_and_the_dev_slice_of_heads(corpus: Data, t
     written = (tmp_path / "rows" / "DONE").stat().st_mtime_ns
     assert export.write(corpus, 0, tmp_path / "rows") == mark
     assert (tmp_path / "rows" / "DONE").stat().st_mtime_ns == written, "what is there is not made again"
-    assert export.write(corpus, 1, tmp_path / "rows") != mark
+    assert [export.write(corpus, seed, tmp_path / "rows") for seed in range(1, 6)] == [mark] * 5
+    assert (tmp_path / "rows" / "DONE").stat().st_mtime_ns == written, "seeds differ in their dev slice alone"
+    dev = [np.load(path, allow_pickle=False) for path in sorted((tmp_path / "rows").glob("dev/*/dev.npy"))]
+    assert np.shape(dev) == (6, 108), "few videos leave little choice: seeds may have the same ones"
 
 
 def test_people_stay_on_one_side_of_the_dev_slice(corpus: Data, tmp_path: Path) -> None:
@@ -69,7 +73,8 @@ def test_people_stay_on_one_side_of_the_dev_slice(corpus: Data, tmp_path: Path) 
     export.write(replace(corpus, people=who), 0, tmp_path / "rows")
     with np.load(tmp_path / "rows" / "train.npz", allow_pickle=False) as arrays:
         assert arrays["group"].tolist() == np.repeat([0, 1, 2], 36).tolist()
-        assert {*arrays["dev"].reshape(3, 36).mean(1)} == {0.0, 1.0}
+    dev = np.load(tmp_path / "rows" / "dev" / "0" / "dev.npy", allow_pickle=False)
+    assert {*dev.reshape(3, 36).mean(1)} == {0.0, 1.0}
 
 
 def test_many_rows_are_thinned_evenly(corpus: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,8 +82,10 @@ def test_many_rows_are_thinned_evenly(corpus: Data, tmp_path: Path, monkeypatch:
     monkeypatch.setattr(export, "MOST_ROWS", 27)
     export.write(corpus, 0, tmp_path / "some")
     whole, some = (np.load(tmp_path / name / "train.npz", allow_pickle=False) for name in ("all", "some"))
-    for name in ("x", "y", "dev", "group"):
+    for name in ("x", "y", "group"):
         np.testing.assert_array_equal(some[name], whole[name][::4])
+    dev = [np.load(tmp_path / name / "dev" / "0" / "dev.npy", allow_pickle=False) for name in ("all", "some")]
+    np.testing.assert_array_equal(dev[1], dev[0][::4])
 
 
 def test_a_corpus_without_test_has_no_file_of_it(corpus: Data, tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from blend.decision import combine
 from blend.studies import demo_scores
 from blend.studies.ablation import Data
 from blend.studies.peers import __main__ as peers
+from blend.studies.peers import worker
 from blend.studies.peers.processes import Peer
 from extract.config import CONFIGS, load
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, WorkError
 from heads import run as heads_run
 from heads.abaw.tasks import TASKS
 
@@ -83,25 +84,45 @@ def test_the_table_has_means_deviations_and_what_the_blend_gains(data: Data, tmp
     assert f"| {gained / 2:+.3f} ({low:+.3f} to {high:+.3f}) |" in lines[3] and lines[3].endswith(" | 2 |")
 
 
-def test_ours_and_every_peer_go_the_same_way(data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ours_and_every_peer_go_the_same_way(
+    data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = load(Config, CONFIGS / "demo.toml", ["blend.va.k_max=5"])
     heads = {"one": tmp_path, "two": tmp_path}
     asked: list[tuple[int, str]] = []
 
     def learn(peer, data, rows, mark, seed, folder, given):
         asked.append((seed, peer.name))
-        assert (rows.name, mark, given) == ("va", "mark", {"limit": 5})
+        assert (rows.name, mark) == ("va", "mark")
+        assert given == {"limit": 5, "presets": worker.PRESETS}, "what is not given is the default"
+        if peer.name == "catboost" and seed:
+            raise WorkError("catboost: ended with code 1: a | b")
         return tmp_path
 
+    written: list[tuple[int, Path]] = []
+
+    def write(data, seed, folder):
+        written.append((seed, folder))
+        return "mark"
+
     monkeypatch.setattr(peers, "read_demo", lambda *given: data)
-    monkeypatch.setattr(peers.processes, "find", lambda *given: [Peer("tabm", "python", "0.1")])
+    monkeypatch.setattr(
+        peers.processes, "find", lambda *given: [Peer(name, "python", "0.1") for name in ("catboost", "tabm")]
+    )
     monkeypatch.setattr(peers.processes, "learn", learn)
     monkeypatch.setattr(peers, "read_seconds", lambda folder: 4.0)
-    monkeypatch.setattr(peers.export, "write", lambda data, seed, folder: "mark")
+    monkeypatch.setattr(peers.export, "write", write)
     monkeypatch.setattr(heads_run, "main", lambda config, task, work, seed: heads)
     found = peers.main(config, "va", tmp_path, 2, ["tabm"], ["python"], given={"limit": 5})
-    assert asked == [(0, "tabm"), (1, "tabm")] and list(found["ways"]) == [peers.BLEND, peers.BEST, "tabm"]
-    assert found["ways"]["tabm"]["seconds"] == 4.0 and found["versions"] == {"tabm": "0.1"}
+    assert asked == [(seed, name) for seed in range(2) for name in ("catboost", "tabm")]
+    assert [seed for seed, _ in written] == [0, 1] and written[0][1] == written[1][1], "rows are one for all seeds"
+    assert list(found["ways"]) == [peers.BLEND, peers.BEST, "catboost", "tabm"]
+    assert found["ways"].pop("catboost") == {"seconds": None, "failed": "catboost: ended with code 1: a | b"}
+    assert capsys.readouterr().err.startswith("catboost: ended with code 1: a | b; the others go on\n")
+    table = peers.as_markdown(VA, found | {"ways": {"catboost": {"seconds": None, "failed": "a | b"}}})
+    assert table.splitlines()[2] == "| CatBoost | failed: a / b |  |  |  |  |  |  |"
+    assert found["ways"]["tabm"]["seconds"] == 4.0 and found["versions"]["tabm"] == "0.1"
+    assert peers.main(config, "va", tmp_path, 0, [], [])["given"] == {"limit": worker.LIMIT, "presets": worker.PRESETS}
     for part in (peers.CROSS_FITTED_PART, peers.TEST):
         scores = [found["ways"][way][part]["by_seed"] for way in found["ways"]]
         assert scores[1] == scores[2] and scores[0] == pytest.approx(scores[1], abs=1e-6), "the same predictions"

@@ -28,8 +28,10 @@ def rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     x = rng.standard_normal((40, 3)).astype(np.float32)
     group = np.repeat(np.arange(4), 10)
     about = {"labels": np.array("regression"), "outputs": np.array(2), "x": x, "y": np.tanh(x[:, :2])}
-    about |= {"weight": np.ones(40), "dev": group == 3, "group": group, "scale": np.ones(3, np.float32)}
+    about |= {"weight": np.ones(40), "group": group, "scale": np.ones(3, np.float32)}
     np.savez(folder / "train.npz", **about)
+    (folder / "dev" / "0").mkdir(parents=True)
+    np.save(folder / "dev" / "0" / "dev.npy", group == 3)
     np.save(folder / "val.npy", x[:5])
 
     def as_predictions(data: Data, part: str, scores: np.ndarray) -> Predictions:
@@ -54,6 +56,13 @@ def test_a_python_that_cannot_be_used_is_bad_input(tmp_path):
         processes.find(["lightgbm"], [str(tmp_path / "nowhere")])
     with pytest.raises(InputError, match=r"--python /bin/false: cannot be used \(a process: ended with code 1"):
         processes.find(["lightgbm"], ["/bin/false"])
+
+
+def test_a_python_may_say_more_than_a_pipe_holds(tmp_path):
+    loud = tmp_path / "python"
+    loud.write_text('#!/bin/sh\nhead -c 300000 /dev/zero >&2\necho \'{"tabm": "1"}\'\n')
+    loud.chmod(0o755)
+    assert processes.find(["tabm"], [str(loud)]) == [Peer("tabm", str(loud), "1")]
 
 
 def test_a_peer_leaves_a_folder_of_predictions_and_is_not_asked_again(rows, tmp_path, monkeypatch):

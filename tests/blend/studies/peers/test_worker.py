@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
@@ -114,6 +117,60 @@ def test_members_of_tabm_have_a_loss_each():
     assert float(worker._tabm_loss(Fixed(), units)) == pytest.approx(2 * float(each), rel=1e-5)
 
 
+def test_tabm_is_scored_in_pieces_as_in_one_pass(monkeypatch):
+    import torch
+
+    dev, seen = make("multilabel", 3), []
+    dev = worker.replace(dev, weight=np.random.default_rng(3).random(dev.weight.shape))
+
+    def model(x):
+        seen.append(len(x))
+        return (x[:, None, :3] * torch.tensor([1.0, 2, 3])[:, None]).contiguous()
+
+    whole = worker._score_tabm(model, dev)
+    monkeypatch.setattr(worker, "TABM_PIECE", 100)
+    assert worker._score_tabm(model, dev) == pytest.approx(whole, rel=1e-6)
+    assert seen == [240, 100, 100, 40]
+
+
+def test_one_recording_has_no_folds_and_one_class_no_regression():
+    for labels in ("multilabel", "multiclass", "regression"):
+        train = make(labels, 2)
+        alone = worker.replace(train, group=np.zeros_like(train.group))
+        assert np.isfinite(worker.logistic(alone)(train.x)).all()
+    classes = make("multiclass", 2)
+    classes.y[:] = np.where(classes.group > 4, 1, 0)
+    for peer in (name for name in HERE if name in ("logistic", "catboost", "lightgbm")):
+        halves = worker.replace(classes, group=(classes.group > 4).astype(np.int64), dev=classes.group > 4)
+        assert np.isfinite(worker.PEERS[peer][1](halves)(classes.x)).all(), "the rows outside a fold are of one class"
+        one = worker.replace(classes, y=np.ones_like(classes.y))
+        assert worker.PEERS[peer][1](one)(classes.x[:2]).tolist() == [[0, 1]] * 2
+
+
+def test_a_unit_that_dev_alone_shows_is_left_to_its_rate_by_peers_that_stop_there():
+    train = make("multilabel", 1)
+    train.y[~train.dev] = 0
+    made = []
+
+    def fit(part):
+        made.append(part)
+
+    for stops in (True, False):
+        scores = worker.each_output(train, fit, stops)(train.x)
+        assert (scores == train.y.mean()).all(), "nor is what no model was made for"
+        assert len(made) == (not stops)
+    assert np.ptp(worker.logistic(train)(train.x)) > 0
+
+
+def test_columns_are_standardised_as_in_one_piece(monkeypatch):
+    x = (np.random.default_rng(0).standard_normal((50, 3)) * [1, 20, 0] + [5, -300, 7]).astype(np.float32)
+    monkeypatch.setattr(worker, "PIECE", 16)
+    mean, factor = worker._moments(x)
+    np.testing.assert_allclose(mean, x.mean(0, dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(factor[:2], 1 / x.std(0, dtype=np.float64)[:2], rtol=1e-6)
+    assert factor[2] == 0 and mean.dtype == factor.dtype == np.float32
+
+
 @pytest.mark.skipif("autogluon" not in HERE, reason="AutoGluon has an environment of its own")
 @pytest.mark.parametrize("labels", ["multilabel", "multiclass", "regression"])
 def test_autogluon_learns_what_a_column_says(labels, tmp_path, monkeypatch):
@@ -123,10 +180,41 @@ def test_autogluon_learns_what_a_column_says(labels, tmp_path, monkeypatch):
     assert scores.shape == (len(train.x), 2) and np.isfinite(scores).all()
 
 
+def test_a_unit_for_which_autogluon_has_no_time_gets_its_rate_and_rare_classes_are_kept(tmp_path, monkeypatch, capsys):
+    asked = []
+
+    class Predictor:
+        def __init__(self, *given, **more):
+            asked.append(more["learner_kwargs"])
+
+        def fit(self, *given, **more):
+            raise AssertionError("Not enough time left to train models. Consider a larger time_limit.")
+
+    class Table(dict):
+        def __init__(self, x, columns):
+            pass
+
+        def __getitem__(self, at):
+            return self
+
+    module = types.SimpleNamespace(TabularDataset=Table, TabularPredictor=Predictor)
+    monkeypatch.setitem(sys.modules, "autogluon", types.SimpleNamespace(tabular=module))
+    monkeypatch.setitem(sys.modules, "autogluon.tabular", module)
+    monkeypatch.chdir(tmp_path)
+    train = make("multilabel", 2)
+    np.testing.assert_array_equal(worker.autogluon(train)(train.x[:3]), [train.y.mean(0)] * 3)
+    assert asked == [{"label_count_threshold": 1}] * 2
+    assert "AutoGluon made no model in 5 s: Not enough time" in capsys.readouterr().out
+    with pytest.raises(RuntimeError, match="no model was made: give it more time"):
+        worker.autogluon(make("multiclass", 2))
+
+
 def test_a_job_on_files_gives_scores_by_part(tmp_path):
     train = make("regression", 2)
-    arrays = {name: getattr(train, name) for name in ("x", "y", "weight", "dev", "group", "scale")}
+    arrays = {name: getattr(train, name) for name in ("x", "y", "weight", "group", "scale")}
     np.savez(tmp_path / "train.npz", labels=np.array("regression"), outputs=np.array(2), **arrays)
+    (tmp_path / "dev" / "0").mkdir(parents=True)
+    np.save(tmp_path / "dev" / "0" / "dev.npy", train.dev)
     np.save(tmp_path / "val.npy", train.x[:7])
     np.save(tmp_path / "test.npy", train.x[:0])
     results = worker.learn(tmp_path, "logistic", 0, 1.0, "")
