@@ -37,7 +37,7 @@ PACKAGES = (
 """What most commands load sooner or later; none of it starts threads."""
 AT_START = ("PYTHON", "OMP_", "NUMBA_", "OPENCV_", "MPL", "LD_PRELOAD", "MALLOC_")
 """Beginnings of variables that are looked at once, by what is loaded: no command can be given its own."""
-STARTED = dict(os.environ)
+ENVIRONMENT = dict(os.environ)
 """The server's environment: a test may change this process's own later."""
 SECONDS_FOR_ORPHANS = 5.0
 """What a command has started may live on so long: a resource tracker ends when it sees that its user has."""
@@ -58,8 +58,8 @@ def run(
     python, option, *given = map(str, command)
     assert (python, option) == (sys.executable, "-m")
     environment = dict(os.environ if env is None else env)
-    assert environment.get("PYTHONPATH") in (None, str(ROOT), STARTED.get("PYTHONPATH")), "the server has its own"
-    other = {name for name in environment.keys() | STARTED if environment.get(name) != STARTED.get(name)}
+    assert environment.get("PYTHONPATH") in (None, str(ROOT), ENVIRONMENT.get("PYTHONPATH")), "the server has its own"
+    other = {name for name in environment.keys() | ENVIRONMENT if environment.get(name) != ENVIRONMENT.get(name)}
     late = [name for name in other - {"PYTHONPATH"} if name.startswith(AT_START)]
     assert not late, f"{late} would come too late"
     if not _has_handles():
@@ -96,8 +96,8 @@ def _has_handles() -> bool:
 def _start() -> subprocess.Popen[str]:
     if not _server or _server[0].poll() is not None:
         command = [sys.executable, "-c", "from support import command_server; command_server.serve()"]
-        paths = [str(ROOT), str(ROOT / "tests"), *filter(None, [STARTED.get("PYTHONPATH")])]
-        environment = STARTED | {"PYTHONPATH": os.pathsep.join(paths)}
+        paths = [str(ROOT), str(ROOT / "tests"), *filter(None, [ENVIRONMENT.get("PYTHONPATH")])]
+        environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(paths)}
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
