@@ -177,16 +177,16 @@ def make_few_videos(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def few_videos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def few_videos(request: pytest.FixtureRequest) -> Iterator[Path]:
     """The config of a corpus of seven drawn videos of 60 frames, with one quick head and a short search per task. To
     read only.
     """
-    for folder in shared_folder(tmp_path_factory, "few", make_few_videos):
+    for folder in shared_folder(request, "few", make_few_videos):
         yield folder / "few.toml"
 
 
 @pytest.fixture(scope="session")
-def few_blends(few_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def few_blends(few_videos: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
     """A work folder with a finished blend of every task of the few videos. To read only: whoever changes it, copies."""
     from markupsafe import Markup
 
@@ -201,7 +201,7 @@ def few_blends(few_videos: Path, tmp_path_factory: pytest.TempPathFactory) -> It
             for task in TASKS:
                 run.main(config.load(Config, few_videos), task, folder)
 
-    yield from shared_folder(tmp_path_factory, "few_blends", make)
+    yield from shared_folder(request, "few_blends", make)
 
 
 HERE = Path(__file__).parents[1]

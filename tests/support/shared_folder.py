@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from filelock import FileLock
-from pytest import TempPathFactory
+from filelock import FileLock, Timeout
+from pytest import FixtureRequest, TempPathFactory
+
+SECONDS = 900
+"""To wait for the process that fills a folder."""
 
 
 def state_of(folder: Path) -> dict[str, tuple[int, int]]:
@@ -20,12 +22,17 @@ def state_of(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def shared_folder(factory: TempPathFactory, name: str, make: Callable[[Path], None]) -> Iterator[Path]:
+def shared_folder(request: FixtureRequest, name: str, make: Callable[[Path], None]) -> Iterator[Path]:
     """Body of a session fixture: the folder, filled once by `make`. At the end nobody may have changed it."""
+    factory: TempPathFactory = request.getfixturevalue("tmp_path_factory")
     own = factory.getbasetemp()
-    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own  # that of this run of pytest
+    root = own.parent if hasattr(request.config, "workerinput") else own  # that of this run of pytest
     folder, done = root / name, root / f"{name}.done"
-    with FileLock(root / f"{name}.lock"):
+    try:
+        lock = FileLock(root / f"{name}.lock").acquire(timeout=SECONDS)
+    except Timeout:
+        raise TimeoutError(f"{name}: another process of this run fills it since {SECONDS} seconds") from None
+    with lock:
         if not done.exists():
             shutil.rmtree(folder, ignore_errors=True)  # of a process that failed
             folder.mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.sweeps import sweep
 from typer.testing import CliRunner
 
 from blend.bench import scale
@@ -14,8 +15,9 @@ from extract.runtime import cli
 RATES = scale.Rates(command=5.0, start=4.0, frame=0.016, slowdown=1.05, bytes_of_frame=5000.0)
 
 
-def test_more_nodes_are_quicker_until_the_longest_head(monkeypatch):
-    monkeypatch.setattr(scale, "DRAWS", 1)
+@pytest.mark.parametrize("draws", sweep([1, scale.DRAWS], quick=[1]))
+def test_more_nodes_are_quicker_until_the_longest_head(draws, monkeypatch):
+    monkeypatch.setattr(scale, "DRAWS", draws)
     rows = scale.predict_makespans(2_900_000, RATES, [32, 104, 97], 70, cores=2, disk=1e9)
     assert [row["nodes"] for row in rows] == [1, 4, 16, 64]
     hours = [row["hours"] for row in rows]
@@ -27,8 +29,9 @@ def test_more_nodes_are_quicker_until_the_longest_head(monkeypatch):
     assert all(row["troubled"] > row["hours"] for row in rows[2:])  # a single node may be a quick one
 
 
-def test_a_slow_disk_bounds_many_nodes(monkeypatch):
-    monkeypatch.setattr(scale, "DRAWS", 1)
+@pytest.mark.parametrize("draws", sweep([1, scale.DRAWS], quick=[1]))
+def test_a_slow_disk_bounds_many_nodes(draws, monkeypatch):
+    monkeypatch.setattr(scale, "DRAWS", draws)
     monkeypatch.setattr(scale, "NODES", scale.NODES[-1:])
     rows = scale.predict_makespans(2_900_000, RATES, [32], 70, cores=2, disk=1e7)
     assert rows[-1]["extraction"] == pytest.approx(6 * 2.9e6 * 5000 / 1e7 / 3600, rel=0.05)

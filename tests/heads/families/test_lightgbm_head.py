@@ -42,6 +42,15 @@ def test_one_output_is_what_lightgbm_itself_learns_from_the_same_rows_and_weight
     np.testing.assert_allclose(ours.predict(data.rows)[:, 5], bare.predict(x), rtol=1e-6)
 
 
+def test_a_fit_hides_nothing_from_a_users_own_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hide(names: object) -> None:
+        raise AssertionError(names)
+
+    monkeypatch.setattr(lightgbm_head, "hide", hide)
+    data = au_data(60)
+    head("au", trees_without_dev=1).fit(data, data.take(np.empty(0, np.int64)), 1)
+
+
 def test_it_stops_early_on_dev_and_refits_as_many_trees() -> None:
     data = au_data()
     train, dev = data.take(np.arange(200)), data.take(np.arange(200, 300))

@@ -54,6 +54,14 @@ def test_keras_comes_without_what_no_head_uses_where_a_process_only_trains() -> 
     assert {"keras", "tensorflow"} <= {*found} and not {*mlp_network.UNUSED_MODULES} & {*found}
 
 
+def test_nothing_is_hidden_from_a_users_own_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hide(names: object) -> None:
+        raise AssertionError(names)
+
+    monkeypatch.setattr(mlp_network, "hide", hide)
+    mlp_network.tensorflow()
+
+
 @pytest.mark.slow
 def test_keras_comes_with_all_that_it_wants_into_a_users_own_process() -> None:
     pytest.importorskip("sklearn")
