@@ -85,11 +85,8 @@ def command(
             facts = {"file": str(file), "complete": not result, "problems": result}
             print(json.dumps(facts | ({"warnings": odd} if compare else {}), indent=2))
             raise typer.Exit(1 if result or odd else 0)
-        for text in result if all_problems else result[:MAX_PROBLEMS]:
-            print(text)
+        _print_problems(result, len(result) if all_problems else MAX_PROBLEMS)
         if result:
-            if not all_problems and len(result) > MAX_PROBLEMS:
-                print(f"... and {len(result) - MAX_PROBLEMS:,} more; --all lists them")
             print(f"{file}: {len(result):,} problem{'s' * (len(result) > 1)}; it would not be accepted as complete")
             raise typer.Exit(1)
         for text in odd:
@@ -97,6 +94,13 @@ def command(
         print(f"{file}: complete; {what}")
         if odd:
             raise typer.Exit(1)
+
+
+def _print_problems(problems: list[str], most: int) -> None:
+    for text in problems[:most]:
+        print(text)
+    if len(problems) > most:
+        print(f"... and {len(problems) - most:,} more; --all lists them")
 
 
 if __name__ == "__main__":

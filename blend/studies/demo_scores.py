@@ -20,14 +20,24 @@ from blend.decision import combine
 from blend.decision.params import Params
 from blend.pool.pool import Pool
 from blend.studies.ablation import KS, Data, choose_params
+from extract import config as extract_config
 from extract.runtime import run_folder
-from heads.abaw.tasks import Task
+from extract.runtime.errors import InputError
+from heads.abaw.tasks import TASKS, Task
 from heads.data import predictions
 
 FOLDS = 5
 
 Scores = tuple[float, float]
 """Cross-fitted on validation, and on test."""
+
+
+def read_config(task: str, path: Path, overrides: list[str] | None, work: Path | None) -> tuple[Config, Path]:
+    """A study's config and work folder, from its options. Raises InputError for an unknown task or bad input."""
+    if task not in TASKS:
+        raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
+    config = extract_config.load(Config, path, overrides)
+    return config, work or Path("runs") / config.corpus.name
 
 
 def choose_heads(config: Config, task: str, networks: Iterable[str], use: list[str], **settings: Any) -> Config:

@@ -26,7 +26,6 @@ from blend.studies.demo_scores import Scores
 from extract import config as extract_config
 from extract.learning import names
 from extract.runtime import cli, errors, run_folder
-from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 from heads import run as heads_run
 from heads.abaw.tasks import TASKS, Task
@@ -155,10 +154,8 @@ def command(
 ) -> None:
     """Measure on the demo what a fine-tuned network is worth, alone and in a blend."""
     with errors.exits():
-        if task not in TASKS:
-            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
-        settings = extract_config.load(Config, config, overrides)
-        results = main(settings, task, network, work or Path("runs") / settings.corpus.name, seeds)
+        settings, folder = demo_scores.read_config(task, config, overrides, work)
+        results = main(settings, task, network, folder, seeds)
         print(json.dumps(describe(TASKS[task], results), indent=2) if as_json else as_markdown(TASKS[task], results))
 
 

@@ -96,10 +96,7 @@ def command(
 ) -> None:
     """Measure on the demo's test split what heads on request are worth, and what a blend gains by them."""
     with errors.exits():
-        if task not in TASKS:
-            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
-        settings = extract_config.load(Config, config, overrides)
-        folder = work or Path("runs") / settings.corpus.name
+        settings, folder = demo_scores.read_config(task, config, overrides, work)
         more = [name for name in add.split(",") if name]
         result, gain = main(settings, task, more, folder, seeds)
         if as_json:

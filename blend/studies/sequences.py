@@ -25,7 +25,6 @@ from blend.studies.demo_scores import Scores
 from extract import config as extract_config
 from extract.audio import step as audio_step
 from extract.runtime import cli, errors
-from extract.runtime.errors import InputError
 from extract.runtime.progress import progress
 from heads import config as heads_config
 from heads import run as heads_run
@@ -121,10 +120,7 @@ def command(
 ) -> None:
     """Measure on the demo's test split what sequence heads are worth, and what a blend gains by them."""
     with errors.exits():
-        if task not in TASKS:
-            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
-        settings = extract_config.load(Config, config, overrides)
-        folder = work or Path("runs") / settings.corpus.name
+        settings, folder = demo_scores.read_config(task, config, overrides, work)
         result, gain = main(settings, task, folder, seeds)
         if as_json:
             print(json.dumps(demo_scores.describe(TASKS[task], result) | {"gain": gain}, indent=2))

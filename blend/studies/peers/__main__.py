@@ -61,8 +61,8 @@ CROSS_FITTED_PART, TEST, AS_IS = "cross_fitted", "test", "as_is"
 
 
 @dataclass(frozen=True)
-class Way:
-    """What one way makes of a seed."""
+class SeedResult:
+    """What the blend, a head or a peer makes of a seed."""
 
     counts: dict[Any, Table]
     """By group of videos (blend.calibrate.video_counts): under CROSS_FITTED_PART, of held-out videos of validation, and
@@ -92,7 +92,7 @@ def main(
     known = {"limit": worker.LIMIT, "presets": worker.PRESETS, **(given or {})}
     peers = processes.find(wanted, pythons)
     config, data = read_corpus(config, task, work, labels)
-    ways: dict[str, list[Way]] = {}
+    ways: dict[str, list[SeedResult]] = {}
     with progress(f"peers {task}", seeds * (2 + len(peers)), "ways") as bar:
         for seed in range(seeds):
             for name, way in _of_seed(config, data, peers, seed, known, bar.advance).items():
@@ -128,7 +128,7 @@ def read_corpus(config: Config, task: str, work: Path, labels: Path | None) -> t
 
 def _of_seed(
     config: Config, data: Data, peers: Sequence[Peer], seed: int, given: Mapping[str, Any], advance: Callable[[], None]
-) -> dict[str, Way]:
+) -> dict[str, SeedResult]:
     """All ways of one seed, in work folders of its own that share the corpus and its features."""
     task, home = data.task.name, data.work / "peers" / str(seed)
     settings: BlendSettings = getattr(config.blend, task)
@@ -148,12 +148,12 @@ def _of_seed(
             results[peer.name] = replace(measure(data, {peer.name: where}, settings, seed), seconds=read_seconds(where))
         except WorkError as error:
             print(f"{error}; the others go on", file=sys.stderr)
-            results[peer.name] = Way({}, failure=str(error))
+            results[peer.name] = SeedResult({}, failure=str(error))
         advance()
     return results
 
 
-def measure(data: Data, heads: Mapping[str, Path], settings: BlendSettings, seed: int) -> Way:
+def measure(data: Data, heads: Mapping[str, Path], settings: BlendSettings, seed: int) -> SeedResult:
     """The default selection on these folders of predictions, what it decides of held-out videos and of test, and what
     a single one is as it is. Raises InputError where no video can be held out.
     """
@@ -170,7 +170,7 @@ def measure(data: Data, heads: Mapping[str, Path], settings: BlendSettings, seed
         counts[TEST] = _by_group(test, combine.combine(test, selected.params)[test.known_truth.rows])
         if len(heads) == 1:
             counts[TEST, AS_IS] = _by_group(test, _as_is(test))
-    return Way(counts)
+    return SeedResult(counts)
 
 
 def _as_is(values: Pool) -> NDArray[np.generic]:
@@ -184,7 +184,7 @@ def _by_group(values: Pool, decided: NDArray[np.generic]) -> Table:
     return estimate.by_group(values, count)[0]
 
 
-def summarise(data: Data, ways: Mapping[str, Sequence[Way]]) -> dict[str, Any]:
+def summarise(data: Data, ways: Mapping[str, Sequence[SeedResult]]) -> dict[str, Any]:
     """{"task", "metric", "videos": {part: count}, "ways": {way: {part: {"score", "spread", "by_seed", "as_is", "gain":
     the blend's over it, as `compare.gain`}, "seconds"}}}, parts CROSS_FITTED_PART and, where its truth is known, TEST.
     A way that failed with a seed has "failed", why, and no part.
@@ -287,12 +287,9 @@ def command(
 ) -> None:
     """Compare the default blend with AutoML and plain models that learn from the same rows."""
     with errors.exits():
-        if task not in TASKS:
-            raise InputError(f"--task {task}: no such task; there are {', '.join(TASKS)}")
-        settings = extract_config.load(Config, config, overrides)
+        settings, folder = demo_scores.read_config(task, config, overrides, work)
         wanted = [name for name in peers.split(",") if name]
         given = {"limit": limit, "presets": presets}
-        folder = work or Path("runs") / settings.corpus.name
         result = main(settings, task, folder, seeds, wanted, [sys.executable, *(python or [])], labels, given)
         print(json.dumps(result, indent=2, allow_nan=False) if as_json else as_markdown(TASKS[task], result))
 
