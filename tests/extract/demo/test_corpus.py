@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,11 +28,14 @@ SHORT = tuple(
 
 
 @pytest.fixture
-def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Play with five short videos."""
+def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Play with five short videos, whose motions are not kept for the long ones of the same names, nor theirs."""
     monkeypatch.setattr(corpus, "DEMO_VIDEOS", SHORT)
     monkeypatch.setattr(plan, "video", {row.name: row for row in SHORT}.__getitem__)
     monkeypatch.setattr(plan, "episodes", lambda seed, name: ["Neutral", "Happiness"])
+    plan.motion.cache_clear()
+    yield
+    plan.motion.cache_clear()
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -248,7 +248,8 @@ def test_each_task_has_the_penalty_that_is_best_for_it_and_starts_as_it_would_al
         learner.begin()
         outputs[task], _ = learner._predict(learner.run.dev, np.arange(len(learner.run.dev)))
     alone = np.concatenate([outputs[part] for part in JOINT], axis=1)
-    np.testing.assert_allclose(outputs["mtl"], alone, atol=1e-5)
+    # of products of other widths, whose float32 sums differ by processor in the units of the largest terms
+    np.testing.assert_allclose(outputs["mtl"], alone, atol=1e-5 * np.abs(alone).max())
     assert len(used) == 2 * len(JOINT) * (len(linear_start.PENALTIES) + 1)
 
 
