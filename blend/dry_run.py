@@ -26,7 +26,7 @@ from extract.runtime.errors import InputError
 from extract.runtime.progress import duration
 from heads import config as heads_config
 from heads import run as heads_run
-from heads.abaw.tasks import MTL, SUBTASKS, find
+from heads.abaw.tasks import MTL, find
 from heads.train.cluster_job import LIBRARIES_MEMORY, ROWS_MEMORY
 from heads.train.job import head_folder
 from heads.train.processes import AT_ONCE
@@ -129,7 +129,7 @@ def _list_parts(config: Config, asked: RunRequest) -> list[RunRequest]:
     parts = [asked]
     if asked.task == MTL:
         extract_run.resolve(config, asked.work).corpus.task(MTL)
-        parts = [multitask.request_part(asked, place, part.name) for place, part in SUBTASKS.items()]
+        parts = multitask.parts(asked)
     for part in parts:
         if blend_inputs.uses_project_heads(config, part):
             heads_run.check_early(config, part.task, part.heads, "--heads")

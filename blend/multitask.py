@@ -48,9 +48,10 @@ def _run_once(config: Config, asked: RunRequest) -> MultitaskReport | None:
     """The whole of parts that are up to date; None where another command made a part anew before it was read."""
     began = time.monotonic()
     reports = {}
-    for place, part in SUBTASKS.items():
-        step(place)
-        reports[part.name] = single_task.main(config, request_part(asked, place, part.name))
+    single_task.train_heads(config, parts(asked))
+    for part in parts(asked):
+        step(part.task)
+        reports[tasks.find(part.task).name] = single_task.main(config, part)
     paths = extract_run.resolve(config, asked.work).corpus.task(MTL)
     with ExitStack() as hold:
         for folder in (asked.out, *(asked.out / part for part in reports)):
@@ -58,6 +59,11 @@ def _run_once(config: Config, asked: RunRequest) -> MultitaskReport | None:
         if not all(_is_of(asked.out / part, report) for part, report in reports.items()):
             return None
         return _joined(asked.out, paths.test, reports, asked.seed, began)
+
+
+def parts(asked: RunRequest) -> list[RunRequest]:
+    """What is asked for of each part. Raises InputError as `request_part`."""
+    return [request_part(asked, place, part.name) for place, part in SUBTASKS.items()]
 
 
 def request_part(asked: RunRequest, place: str, part: str) -> RunRequest:

@@ -164,7 +164,7 @@ python -m blend.run --task expr --config configs/affwild2.toml       your own co
 
 python -m blend.run --task au --config mine.toml --dry-run           what is missing, and how long it takes here
 
-python -m blend.run --task all                                       every task of the corpus, one after the other
+python -m blend.run --task all                                       every task of the corpus, their heads side by side
 
 python -m blend.run --task mtl                                       the multi-task challenge, one file of all three
 
@@ -233,11 +233,19 @@ def command(
             return main(settings, name, folder, seed, **asked, options=options)
 
         with session.use_cluster(place, settings.cluster, folder):
+            _train_side_by_side(settings, [RunRequest(name, folder, seed, **asked) for name in tasks])
             reports, refused = _run_tasks(tasks, run_task, None if as_json else folder)
         if as_json and reports:
             _print_json(reports, folder, task == ALL_TASKS)
         if refused:
             raise InputError("; ".join(f"{n}: {e}" if task == ALL_TASKS else e for n, e in refused.items()))
+
+
+def _train_side_by_side(config: Config, asked: Sequence[RunRequest]) -> None:
+    """Train the heads of several tasks before any is blended."""
+    if len(asked) > 1:
+        parts = [part for each in asked for part in (multitask.parts(each) if each.task == MTL else [each])]
+        single_task.train_heads(names.add_learnt_networks(config, asked[0].work), parts)
 
 
 def _run_tasks(

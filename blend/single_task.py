@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from typing import Any
 
 from blend import compile_kernels
@@ -15,7 +14,9 @@ from blend.pool.inputs import BlendInputs
 from blend.report import schema
 from blend.report.schema import Report
 from extract.runtime import run_folder
+from extract.runtime.errors import InputError
 from extract.runtime.progress import step, steps
+from heads import run as heads_run
 from heads.abaw.tasks import find
 
 
@@ -27,6 +28,17 @@ def main(config: Config, asked: RunRequest) -> Report:
         while (report := _run_once(config, asked)) is None:
             pass
         return report
+
+
+def train_heads(config: Config, asked: Sequence[RunRequest]) -> None:
+    """Bring the heads of several tasks up to date side by side, before each is blended. What is wrong with one of them
+    its blend will say.
+    """
+    ours = [each for each in asked if blend_inputs.uses_project_heads(config, each)]
+    if not ours:
+        return
+    with steps("heads", ("extract", "heads")), _prepare_ahead(config, ours), suppress(InputError):
+        heads_run.train_side_by_side(config, {each.task: each.heads for each in ours}, ours[0].work, ours[0].seed)
 
 
 def facts_of(sources: BlendInputs, asked: RunRequest) -> dict[str, Any]:
@@ -43,11 +55,7 @@ def _run_once(config: Config, asked: RunRequest) -> Report | None:
 
     step("extract")
     with ExitStack() as hold:  # what is hashed of the heads is what is read, however long the wait for `out` is
-        with (
-            _prepare_ahead(config, asked.task, asked.work)
-            if blend_inputs.uses_project_heads(config, asked)
-            else nullcontext()
-        ):
+        with _prepare_ahead(config, [asked]) if blend_inputs.uses_project_heads(config, asked) else nullcontext():
             config, sources = blend_inputs.prepare_inputs(config, asked, hold)
         sources, values = provenance.read_steady(sources, is_done)
     step("blend")
@@ -72,12 +80,13 @@ def _run_once(config: Config, asked: RunRequest) -> Report | None:
 
 
 @contextmanager
-def _prepare_ahead(config: Config, task: str, work: Path) -> Iterator[None]:
-    """What the blend needs made ready while heads learn: nothing where some are there."""
+def _prepare_ahead(config: Config, asked: Sequence[RunRequest]) -> Iterator[None]:
+    """What the blends of these tasks need made ready while heads learn: nothing for one of which some are there."""
+    todo = [each for each in asked if not any((each.work / "heads" / each.task).glob("*/DONE"))]
     with ExitStack() as ahead:
-        if not any((work / "heads" / task).glob("*/DONE")):
+        if todo:
             ahead.enter_context(compile_kernels.import_ahead())
-            if not compile_kernels.are_compiled():
-                name = find(task).name
+        if todo and not compile_kernels.are_compiled():
+            for name in {find(each.task).name: None for each in todo}:
                 ahead.enter_context(compile_kernels.compile_ahead(name, getattr(config.blend, name)))
         yield

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +28,8 @@ from heads.train import processes
 from heads.train import provenance as head_inputs
 from heads.train.job import MODEL, Job, head_folder
 
+Inputs = tuple[corpus_checks.Annotations, corpus_checks.ListedFrames, head_inputs.Hashes]
+"""A task's annotations, the frames of its test list, and hashes of both."""
 LIBRARIES = {
     "mlp": ("tensorflow", "keras"),
     "lightgbm": ("lightgbm",),
@@ -62,19 +65,53 @@ def main(
     config = extract_run.main(config, work)
     with contextlib.ExitStack() as here:
         (hold or here).enter_context(run_folder.hold_folder(work / "heads" / task))
-        paths = config.corpus.task(facts.place)
-        if early is None or head_inputs.hash_inputs(paths, facts) != early[2]:  # hours may have passed
-            early = head_inputs.read(config, facts)
-        specs = _choose(config, facts, work, only, option)
-        jobs = _list_outdated(config, facts, work, seed, specs, *early)
-        _keep_prior(work / "heads" / facts.place / "prior.json", prior(early[0]["train"], facts))
+        specs, jobs = _plan(config, facts, work, seed, only, option, early)
         processes.run_jobs(jobs, f"heads {facts.place}")
         return {spec.name: head_folder(work, facts.place, spec.name) for spec in specs}
 
 
-def check_early(
-    config: Config, task: str, only: list[str] | None = None, option: str = "--head"
-) -> tuple[corpus_checks.Annotations, corpus_checks.ListedFrames, head_inputs.Hashes] | None:
+def train_side_by_side(config: Config, asked: Mapping[str, list[str] | None], work: Path, seed: int = 0) -> None:
+    """Bring the heads of several tasks up to date as `main` does those of one, all of them side by side.
+
+    `asked`: which ones, by task (None: every head). A task with bad input is left out: `main` says what is wrong.
+    Raises InputError where extract or a head does.
+    """
+    early = {}
+    for task, only in asked.items():
+        with contextlib.suppress(InputError):
+            early[task] = check_early(config, task, only)
+    if not early:
+        return
+    config = extract_run.main(config, work)
+    jobs: list[Job] = []
+    with contextlib.ExitStack() as hold:
+        for task in sorted(early):  # in one order, or two such commands could wait for each other
+            hold.enter_context(run_folder.hold_folder(work / "heads" / task))
+            with contextlib.suppress(InputError):
+                jobs += _plan(config, find(task), work, seed, asked[task], "--head", early[task])[1]
+        processes.run_jobs(jobs, "heads")
+
+
+def _plan(
+    config: Config,
+    facts: Task,
+    work: Path,
+    seed: int,
+    only: list[str] | None,
+    option: str,
+    early: Inputs | None,
+) -> tuple[list[Spec], list[Job]]:
+    """The heads that are asked for, and what is to be done for them; features are there. Writes the task's prior."""
+    paths = config.corpus.task(facts.place)
+    if early is None or head_inputs.hash_inputs(paths, facts) != early[2]:  # hours may have passed
+        early = head_inputs.read(config, facts)
+    specs = _choose(config, facts, work, only, option)
+    jobs = _list_outdated(config, facts, work, seed, specs, *early)
+    _keep_prior(work / "heads" / facts.place / "prior.json", prior(early[0]["train"], facts))
+    return specs, jobs
+
+
+def check_early(config: Config, task: str, only: list[str] | None = None, option: str = "--head") -> Inputs | None:
     """What hours of extraction must not end at: an unknown head, a corpus without the task, annotations that cannot be
     read. Returns these as read, or None of the embedded corpus. Raises InputError.
     """

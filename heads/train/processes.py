@@ -35,9 +35,11 @@ def run_jobs(jobs: list[Job], title: str) -> None:
     done = dict.fromkeys(ours, 0)
     failures: list[Exception] = []
     cluster = session.current_cluster()
+    several = len({job.task for job in jobs}) > 1
 
     def advance(name: str, now: int, note: str) -> None:
-        bar.advance(max(0, now - done[name]), f"{ours[name].name}: {note}")
+        job = ours[name]
+        bar.advance(max(0, now - done[name]), f"{f'{job.task} ' if several else ''}{job.name}: {note}")
         done[name] = max(done[name], now)
 
     def hear(sent: machine_jobs.Job, news: dict[str, Any]) -> None:

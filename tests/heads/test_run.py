@@ -78,6 +78,27 @@ def test_finished_heads_are_kept_and_only_what_changed_is_made_again(corpus: Cor
     assert list(only) == ["lightgbm-two"] and changed(only) != {"lightgbm-two": newer["lightgbm-two"]}
 
 
+@pytest.mark.usefixtures("in_process")
+def test_heads_of_several_tasks_are_trained_in_one_go_but_for_a_task_with_bad_input(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = extract_config.load(Config, corpus.toml("".join(FAST.format(task=task) for task in TASKS)))
+    alone = run.main(config, "va", corpus.work)
+    predicted = {name: (folder / "val.parquet").read_bytes() for name, folder in alone.items()}
+    for folder in alone.values():
+        (folder / "DONE").unlink()
+    (corpus.folder / "expr" / "val" / "v0.txt").write_text("no annotation")
+    rounds, train = [], processes.run_jobs
+    monkeypatch.setattr(processes, "run_jobs", lambda jobs, what: (rounds.append(jobs), train(jobs, what)))
+    run.train_side_by_side(config, {"va": None, "expr": None, "au": ["lightgbm-two"]}, corpus.work)
+    expected = [("au", "lightgbm-two"), ("va", "lightgbm-one"), ("va", "lightgbm-two")]
+    assert [[(job.task, job.name) for job in jobs] for jobs in rounds] == [expected]
+    assert {name: (folder / "val.parquet").read_bytes() for name, folder in alone.items()} == predicted
+    assert run.main(config, "va", corpus.work) == alone and rounds[1:] == [[]], "nothing was left to do"
+    with pytest.raises(InputError, match=r"v0\.txt"):
+        run.main(config, "expr", corpus.work)
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_prior_against_a_loop(tiny: Corpus, name: str) -> None:
     task = TASKS[name]
