@@ -30,6 +30,7 @@ VIDEOS, FRAMES, HEADS, TRIALS = 6, 60, 3, 24
 """Of the made-up pool: as little as makes every fold hold something, and trials of every kind."""
 
 IMPORTS = (
+    "alembic.runtime.environment",
     "blend.pipeline",
     "blend.submission.test_score",
     "matplotlib.backends.backend_svg",
@@ -37,6 +38,7 @@ IMPORTS = (
     "optuna.importance",
     "optuna.samplers",
     "optuna.storages",
+    "optuna.storages._rdb.models",
     "sklearn.ensemble",
     "sqlalchemy.pool",
 )

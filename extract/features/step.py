@@ -55,7 +55,8 @@ class NetworkStep(FeatureStep[pipeline.Job]):
         ours = reversed(folds) if corpus == self._corpus else ()
         self._fold_of = {video: fold.path for fold in ours for video in fold.held_out}
         hashes = ",".join([file_hash(self._path), *(fold.sha256 for fold in folds)])
-        whole = own and network_check.takes_whole_numbers(self._path)
+        unknown = own and self.network.name not in registry.NETWORKS  # those take real numbers
+        whole = unknown and network_check.takes_whole_numbers(self._path)
         return provenance.describe(self.network, hashes, self.settings.precision, whole)
 
     def todo(self) -> list[pipeline.Job]:

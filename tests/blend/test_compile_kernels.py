@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from blend import compile_kernels, single_task
-from blend.config import BlendSettings, Config
+from blend.config import BlendSettings, Config, RunRequest
 from blend.decision import kernels
 from extract.runtime.process import ROOT
 
@@ -66,15 +66,19 @@ def test_all_is_made_ready_where_no_head_is_there_and_kernels_where_there_are_no
     config = Config.model_validate({"corpus": {"name": "x"}, "blend": {"va": {"trials": 7}}})
     for kept in (True, False):
         monkeypatch.setattr(compile_kernels, "are_compiled", lambda kept=kept: kept)
-        with single_task._prepare_ahead(config, "mtl/va", tmp_path):
+        with single_task._prepare_ahead(config, [RunRequest(task, tmp_path) for task in ("mtl/va", "au")]):
             pass
-    assert asked == [(), (), ("va", config.blend.va)]
+    assert asked == [(), (), ("va", config.blend.va), ("au", config.blend.au)], "once for all tasks"
+    asked.clear()
     done = tmp_path / "heads" / "mtl" / "va" / "lama" / "DONE"
     done.parent.mkdir(parents=True)
     done.write_text("")
-    with single_task._prepare_ahead(config, "mtl/va", tmp_path):
+    with single_task._prepare_ahead(config, [RunRequest("mtl/va", tmp_path)]):
         pass
-    assert len(asked) == 3
+    assert asked == []
+    with single_task._prepare_ahead(config, [RunRequest(task, tmp_path) for task in ("mtl/va", "au")]):
+        pass
+    assert asked == [(), ("au", config.blend.au)]
 
 
 def test_kernels_of_other_code_do_not_count(monkeypatch, tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ ACTIVATIONS = {"multilabel": "sigmoid", "multiclass": "softmax", "regression": "
 TINY = 1e-7
 
 
-UNUSED_MODULES = ("matplotlib", "sklearn")
-"""Keras imports them where they are installed, for what no head does: half as long again."""
+UNUSED_MODULES = ("h5py", "matplotlib", "pandas", "scipy", "sklearn")
+"""Keras imports them where they are installed, for what no head does: more than half as long again."""
 
 
 def load() -> None:
