@@ -35,11 +35,9 @@ IMPORTS = (
     "blend.submission.test_score",
     "matplotlib.backends.backend_svg",
     "matplotlib.figure",
-    "optuna.importance",
     "optuna.samplers",
     "optuna.storages",
     "optuna.storages._rdb.models",
-    "sklearn.ensemble",
     "sqlalchemy.pool",
 )
 """What a blend imports on its way, the seconds of it."""

@@ -57,12 +57,14 @@ def _run(
     result = (search_shared_study if options.is_shared else _search_alone)(values.validation, sources, out, options)
     watch.lap("search")
     run_folder.begin(out)  # not before: what was finished stays, should the study not open
+    about = values.validation.heads, result, sources.seed
+    importance = fold_process.begin_call(helper, report_facts.compute_importance, *about)
     sources = _as_long(sources, result, options)
     settings, seed = sources.settings, sources.seed
     finding = ResultBuilder(values.validation, settings, seed, result, values.test_groups, values.train)
     params = finding.params
-    about = alternatives.describe(sources.prior, sources.settings.test_from)
-    run_folder.write_json(out / "params.json", params.as_json() | about)
+    gaps = alternatives.describe(sources.prior, sources.settings.test_from)
+    run_folder.write_json(out / "params.json", params.as_json() | gaps)
     submission.write(out / "submission.txt", values.test_list, target, combine.combine(target, params))
     outcome = _cross_fitted(finding, sources, helper)
     watch.lap("estimate")
@@ -85,6 +87,7 @@ def _run(
         submissions=others,
         test=_score_on_test(config, sources, work, out, values, others),
         made=report_facts.describe_making(config, sources),
+        importance=importance,
     )
     for line in report_facts.warn_of_resemblance(report):
         print(f"warning: {plain(line, report)}", file=sys.stderr)

@@ -1,8 +1,8 @@
 """A second process for the searches inside the folds, begun while the search itself is under way.
 
 On small pools one search keeps one core busy. The second process takes the folds from the last on, whoever cross-fits
-takes them from the first on, each one's search once; what a fold gives does not depend on who makes it. Should the
-process be lost, so is nothing but its time.
+takes them from the first on, each one's search once; what a fold gives does not depend on who makes it. Between two
+folds it calls a function for whoever asks. Should the process be lost, so is nothing but its time.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypeVar
 
 from blend.config import BlendSettings
 from blend.decision.params import Params
@@ -24,6 +25,9 @@ from blend.search import search
 from extract.features.pipeline import cores
 from extract.runtime import process
 
+T = TypeVar("T")
+ANSWER, NO_MORE = -1, -2
+"""What the process tells beside the number of a fold: what it was asked, and that it has finished its last fold."""
 WORTH_A_PROCESS = 500
 """Trials of all folds together: for fewer it would hardly be there before they are done."""
 
@@ -58,13 +62,39 @@ class FoldProcess:
         self._process = context.Process(target=_work, args=(self._taken, theirs), daemon=True)
         with theirs, process.hidden_script(), _no_ctrl_c():
             self._process.start()
-        self._sending = threading.Thread(target=self._send, args=(job,), daemon=True)
+        self._question: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
+        self._answers: list[Any] = []
+        self._sending: threading.Thread | None = None
+        self._send(job)
+
+    def _send(self, told: bytes) -> None:
+        """Tell the process what to do, in a thread: more than a pipe holds, so this waits for it to be there."""
+        before = self._sending
+
+        def send() -> None:
+            if before is not None:
+                before.join()
+            with suppress(OSError):  # it has ended
+                self._connection.send_bytes(told)
+
+        self._sending = threading.Thread(target=send, daemon=True)
         self._sending.start()
 
-    def _send(self, job: bytes) -> None:
-        """Tell the process what to do: more than a pipe holds, so this waits for it to be there."""
-        with suppress(OSError):  # it has ended
-            self._connection.send_bytes(job)
+    def ask(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Let the process call a function of a module, once; `answer` has what it returns."""
+        self._question = function, arguments
+        self._send(pickle.dumps(self._question))
+
+    def answer(self) -> Any:
+        """What the function returned, as soon as `results` are there; it is called here, where the process was lost."""
+        assert self._question is not None, "nothing was asked"
+        function, arguments = self._question
+        while not self._answers:
+            try:
+                self._answers += [found for number, found in [self._connection.recv()] if number == ANSWER]
+            except (EOFError, OSError):
+                return function(*arguments)
+        return self._answers[0]
 
     def take(self, number: int) -> bool:
         """Whether nobody has taken a fold yet: it is the caller's now."""
@@ -73,14 +103,18 @@ class FoldProcess:
     def results(self) -> Iterator[tuple[int, Params]]:
         """What the process has found, fold by fold, until it has no more."""
         with suppress(EOFError, OSError):
-            while True:
-                yield self._connection.recv()
+            while (told := self._connection.recv())[0] != NO_MORE:
+                if told[0] == ANSWER:
+                    self._answers.append(told[1])
+                else:
+                    yield told
 
     def close(self) -> None:
         """End it, whatever it does."""
         self._process.kill()
         self._process.join()
-        self._sending.join()
+        if self._sending is not None:
+            self._sending.join()
         self._connection.close()
 
 
@@ -103,6 +137,14 @@ def begin(
             found.close()
 
 
+def begin_call(helper: FoldProcess | None, function: Callable[..., T], *arguments: Any) -> Callable[[], T]:
+    """Let the process call a function of a module, where there is one; what is returned waits for what it returns."""
+    if helper is None:
+        return partial(function, *arguments)
+    helper.ask(function, *arguments)
+    return helper.answer
+
+
 @contextmanager
 def _no_ctrl_c() -> Iterator[None]:
     """A block in which Ctrl-C waits; processes that it starts never hear of it."""
@@ -123,10 +165,18 @@ def _work(taken: Any, connection: Connection) -> None:
     """Search inside the folds that nobody has taken, the last first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever cross-fits, who ends us
     process.end_with_parent()
-    try:
+    with suppress(EOFError, OSError):  # whoever cross-fits is gone
         pool, settings, seed, folds = connection.recv()
-    except (EOFError, OSError):  # whoever cross-fits is gone
-        return
-    for number in reversed(range(len(folds))):
-        if _take(taken, number):
-            connection.send((number, search_fold(pool, settings, seed, number, folds[number])))
+        for number in reversed(range(len(folds))):
+            while connection.poll():
+                _answer(connection)
+            if _take(taken, number):
+                connection.send((number, search_fold(pool, settings, seed, number, folds[number])))
+        connection.send((NO_MORE, None))
+        while True:
+            _answer(connection)
+
+
+def _answer(connection: Connection) -> None:
+    function, arguments = connection.recv()
+    connection.send((ANSWER, function(*arguments)))

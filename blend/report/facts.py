@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
@@ -120,21 +121,21 @@ MAX_TRIALS = 400
 TREES = 32
 
 
-def describe_search(pool: Pool, result: SearchResult, seed: int) -> dict[str, Any]:
-    """Every trial's score and what it started as, and the importance of every head's weight, k and kernel.
-
-    Importance is fANOVA's share of the score's variance over the trials (Hutter, Hoos and Leyton-Brown, ICML 2014), by
-    Optuna, seeded; None where there are too few trials or all score the same.
-    """
+def describe_search(result: SearchResult, importances: dict[str, float] | None) -> dict[str, Any]:
+    """Every trial's score and what it started as, and `compute_importance` of them."""
     return {
         "score": [encode_number(trial.score) for trial in result.trials],
         "start": [trial.start for trial in result.trials],
-        "importance": importance(pool, result, seed),
+        "importance": importances,
     }
 
 
-def importance(pool: Pool, result: SearchResult, seed: int) -> dict[str, float] | None:
-    """Name -> share in [0, 1], the largest first."""
+def compute_importance(heads: Sequence[str], result: SearchResult, seed: int) -> dict[str, float] | None:
+    """The importance of every head's weight, k and kernel: name -> share in [0, 1], the largest first.
+
+    It is fANOVA's share of the score's variance over the trials (Hutter, Hoos and Leyton-Brown, ICML 2014), by Optuna,
+    seeded; None where there are too few trials or all score the same. Takes a second, most of it imports.
+    """
     import optuna
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
@@ -147,10 +148,10 @@ def importance(pool: Pool, result: SearchResult, seed: int) -> dict[str, float] 
     if len(trials) < FEWEST or len({trial.score for trial in trials}) < 2:
         return None
     copies = dict(result.copies)
-    heads = [(h, head) for h, head in enumerate(pool.heads) if head not in copies]
-    rows = [_params(trial, heads) for trial in trials]
+    own = [(h, head) for h, head in enumerate(heads) if head not in copies]
+    rows = [_params(trial, own) for trial in trials]
     kernels = sorted({trial.kernel for trial in trials})
-    kinds: dict[str, Any] = {f"weight of {head}": FloatDistribution(0, 1) for _, head in heads}
+    kinds: dict[str, Any] = {f"weight of {head}": FloatDistribution(0, 1) for _, head in own}
     kinds["k"] = IntDistribution(0, max(1, *(int(np.ceil(row["k"])) for row in rows)))
     kinds["kernel"] = CategoricalDistribution(kernels)
     varied = {name: kind for name, kind in kinds.items() if len({row[name] for row in rows}) > 1}

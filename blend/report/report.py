@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,13 +34,15 @@ def build(
     corpus: str = "", train: Path | None = None, prior_from: str = "train", heads_tuned_here: bool = False,
     alike: dict[str, Any] | None = None, unlabelled_test: dict[str, Any] | None = None,
     submissions: dict[str, Any] | None = None, test: dict[str, Any] | None = None, made: Making | None = None,
+    importance: Callable[[], dict[str, float] | None] | None = None,
 ) -> Report:  # fmt: skip
     """All of report.json but what it took. Scores that are not defined are None. `train`: the folder of training
-    annotations.
+    annotations. `importance` waits for `facts.compute_importance`, where that is under way already.
     """
     scores = build_scores(pool, outcome, settings, seed)
+    importance = importance or partial(report_facts.compute_importance, pool.heads, outcome.search, seed)
     return {
-        **scores, **build_details(pool, outcome, seed, scores["score_against_k"]["k"], corpus, train),
+        **scores, **build_details(pool, outcome, scores["score_against_k"]["k"], importance, corpus, train),
         "prior_from": prior_from, "heads_tuned_here": heads_tuned_here, "alike": alike, "submission": submission,
         "unlabelled_test": unlabelled_test, "submissions": submissions, "test": test, "seconds": 0.0, "seconds_of": {},
         "made": made,
@@ -145,11 +148,17 @@ def _curve(pool: Pool, params: Params, widest: int) -> dict[str, list[Any]]:
 
 
 def build_details(
-    pool: Pool, outcome: BlendResult, seed: int, ks: list[int], corpus: str = "", train: Path | None = None
+    pool: Pool,
+    outcome: BlendResult,
+    ks: list[int],
+    importance: Callable[[], dict[str, float] | None],
+    corpus: str = "",
+    train: Path | None = None,
 ) -> Details:
     """Per-video scores, curves, reliability, the search's course, the data's facts.
 
-    `ks` are those at which the blend's own curve was taken; `train` is the folder of training annotations.
+    `ks` are those at which the blend's own curve was taken; `importance` tells `facts.compute_importance`, and is asked
+    last; `train` is the folder of training annotations.
     """
     decided = video_scores.decide(pool, outcome.selected_blend)
     videos = video_scores.facts(pool, decided, outcome.selected_blend.params)
@@ -163,7 +172,7 @@ def build_details(
         "people": video_scores.people(pool, videos),
         "heads_against_k": {"k": list(ks), "score": curves.against_k(pool, outcome, ks)},
         "reliability": curves.reliability(pool, decided),
-        "search": report_facts.describe_search(pool, outcome.search, seed),
         "data": report_facts.describe_data(pool, train),
         **curves.OF_KIND[pool.task.labels](pool, outcome, decided),
+        "search": report_facts.describe_search(outcome.search, importance()),
     }

@@ -47,6 +47,37 @@ def test_the_result_is_that_of_one_process_and_each_trial_counts_once(pool, alon
     assert len(counted) == 3 * search.count(pool, SETTINGS, 12)
 
 
+def identify(*given):
+    return os.getpid(), given
+
+
+def refuse():
+    raise ValueError("odd")
+
+
+def test_it_answers_between_folds_and_after_the_last(pool, alone, begun):
+    answer = fold_process.begin_call(begun, identify, 1, "two")
+    found = estimate.cross_fit(pool, SETTINGS, 0, helper=begun)
+    assert dataclasses.asdict(found) == dataclasses.asdict(alone)
+    assert answer() == answer() == (begun._process.pid, (1, "two"))
+
+
+def test_what_is_asked_once_all_folds_are_done_is_answered_too(begun):
+    assert sorted(number for number, _ in begun.results()) == [0, 1, 2]
+    assert fold_process.begin_call(begun, identify)() == (begun._process.pid, ())
+
+
+def test_without_the_process_a_call_is_made_here(begun):
+    assert fold_process.begin_call(None, identify, 1)() == (os.getpid(), (1,))
+    begun._process.kill()
+    assert fold_process.begin_call(begun, identify, 2)() == (os.getpid(), (2,))
+
+
+def test_an_exception_of_a_call_is_raised_here(begun, capfd):
+    with pytest.raises(ValueError, match="odd"):
+        fold_process.begin_call(begun, refuse)()
+
+
 def test_a_process_that_is_lost_costs_nothing_but_its_time(pool, alone, begun):
     for number in (1, 2):
         begun._taken[number] = 1  # as if it had taken them

@@ -16,7 +16,7 @@ def test_details_only_add_and_are_the_same_every_time(make_report, name):
     settings = BlendSettings(trials=30, fold_trials=1, folds=3, select_folds=3, draws=200)
     before = report.build_scores(pool, outcome, settings, 0)
     ks = before["score_against_k"]["k"]
-    details = report.build_details(pool, outcome, 0, ks, "made-up")
+    details = report.build_details(pool, outcome, ks, lambda: table["search"]["importance"], "made-up")
     assert not before.keys() & details.keys()
     assert {key for key in OWN.values() if key in details} == {OWN[name]}
     assert json.dumps(details, allow_nan=False) == json.dumps({key: table[key] for key in details})

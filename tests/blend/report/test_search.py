@@ -30,19 +30,22 @@ def test_what_decides_the_score_is_the_most_important(make_pool, what):
     pool, rng = make_pool("au"), np.random.default_rng(0)
     score = (lambda w, k: k / 50) if what == "k" else (lambda w, k: w[1] ** 2)
     found = SearchResult(None, 0.0, trials(120, score, rng))
-    shares = report_facts.importance(pool, found, 0)
+    shares = report_facts.compute_importance(pool.heads, found, 0)
     assert next(iter(shares)) == what and shares[what] > 0.8
     assert sum(shares.values()) == pytest.approx(1) and "kernel" not in shares
-    assert shares == report_facts.importance(pool, found, 0), "the same seed gives the same numbers"
+    assert shares == report_facts.compute_importance(pool.heads, found, 0), "the same seed gives the same numbers"
 
 
 def test_too_few_trials_or_equal_ones_say_nothing(make_pool):
     pool, rng = make_pool("au"), np.random.default_rng(0)
     few = trials(report_facts.FEWEST - 1, lambda w, k: k, rng)
-    assert report_facts.importance(pool, SearchResult(None, 0.0, few), 0) is None
-    assert report_facts.importance(pool, SearchResult(None, 0.0, trials(50, lambda w, k: 0.5, rng)), 0) is None
+    assert report_facts.compute_importance(pool.heads, SearchResult(None, 0.0, few), 0) is None
+    assert (
+        report_facts.compute_importance(pool.heads, SearchResult(None, 0.0, trials(50, lambda w, k: 0.5, rng)), 0)
+        is None
+    )
     same = [replace(one, point=Point((1.0, 0.0, 0.0), "box", 3)) for one in trials(50, lambda w, k: k, rng)]
-    assert report_facts.importance(pool, SearchResult(None, 0.0, tuple(same)), 0) is None
+    assert report_facts.compute_importance(pool.heads, SearchResult(None, 0.0, tuple(same)), 0) is None
 
 
 def test_numbers_that_outputs_have_of_their_own_are_averaged(make_pool):
@@ -52,5 +55,5 @@ def test_numbers_that_outputs_have_of_their_own_are_averaged(make_pool):
         a, k = rng.random(2), tuple(int(n) for n in rng.integers(0, 50, 2))
         weights = (tuple(a), tuple(1 - a), (0.0, 0.0))
         made.append(Trial(Point(weights, "box", k), float(sum(k)), None))
-    shares = report_facts.importance(pool, SearchResult(None, 0.0, tuple(made)), 0)
+    shares = report_facts.compute_importance(pool.heads, SearchResult(None, 0.0, tuple(made)), 0)
     assert next(iter(shares)) == "k"
