@@ -26,8 +26,8 @@ from extract.features.pipeline import cores
 from extract.runtime import process
 
 T = TypeVar("T")
-ANSWER, NO_MORE = -1, -2
-"""What the process tells beside the number of a fold: what it was asked, and that it has finished its last fold."""
+ANSWER, END = -1, -2
+"""What the process tells beside the number of a fold: what it was asked, and that its last fold is finished."""
 WORTH_A_PROCESS = 500
 """Trials of all folds together: for fewer it would hardly be there before they are done."""
 
@@ -103,7 +103,7 @@ class FoldProcess:
     def results(self) -> Iterator[tuple[int, Params]]:
         """What the process has found, fold by fold, until it has no more."""
         with suppress(EOFError, OSError):
-            while (told := self._connection.recv())[0] != NO_MORE:
+            while (told := self._connection.recv())[0] != END:
                 if told[0] == ANSWER:
                     self._answers.append(told[1])
                 else:
@@ -172,7 +172,7 @@ def _work(taken: Any, connection: Connection) -> None:
                 _answer(connection)
             if _take(taken, number):
                 connection.send((number, search_fold(pool, settings, seed, number, folds[number])))
-        connection.send((NO_MORE, None))
+        connection.send((END, None))
         while True:
             _answer(connection)
 
