@@ -14,7 +14,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import numpy as np
 from blend.config import BlendSettings
 from blend.pool import gap_filling
 from blend.pool.pool import Pool, Truth
+from extract.jobs.fork_server import make_import
 from extract.runtime import process
 from heads.abaw.tasks import SINGLE_TASKS
 
@@ -39,8 +39,9 @@ IMPORTS = (
     "optuna.storages",
     "optuna.storages._rdb.models",
     "sqlalchemy.pool",
+    "numba.core.registry:cpu_target.target_context.refresh",
 )
-"""What a blend imports on its way, the seconds of it."""
+"""What a blend imports on its way, the seconds of it; the last one is what numba does before its first kernel."""
 
 
 SECONDS_BEFORE = 3.0
@@ -57,7 +58,7 @@ def import_ahead(seconds_before: float = SECONDS_BEFORE) -> Iterator[None]:
             for name in IMPORTS:
                 with suppress(Exception):  # the blend says what is wrong
                     if not over.is_set():
-                        import_module(name)
+                        make_import(name)
 
     loading = threading.Thread(target=load, name="import ahead")
     loading.start()

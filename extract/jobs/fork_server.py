@@ -23,6 +23,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 from extract.runtime.process import python_path
@@ -193,7 +194,7 @@ def make_import(name: str) -> None:
     module, _, function = name.partition(":")
     imported = importlib.import_module(module)
     if function:
-        getattr(imported, function)()
+        attrgetter(function)(imported)()
 
 
 def _tell(status: int, number: int) -> None:
