@@ -21,9 +21,26 @@ def booster(objective: str, columns: int = 5, rounds: int = 12, n: int = 600, **
     return lightgbm.train(given | more, lightgbm.Dataset(x, label.astype(float)), rounds), x
 
 
+def test_a_process_that_has_scored_much_takes_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, x = booster("binary")
+    forest = Forest.from_text(trained.model_to_string())
+    assert forest is not None
+    kernels: list[object] = []
+    monkeypatch.setattr(boosted_trees, "compile_kernel", lambda kernel: kernels.append(kernel) or kernel)
+    monkeypatch.setattr(boosted_trees, "_scored_so_far", 0)
+    monkeypatch.setattr(boosted_trees, "WORTH_A_KERNEL", 3 * 10 * len(forest.leaves))
+    for _ in range(4):
+        forest.raw(x[:10])
+    assert kernels == [boosted_trees._raw] * 2
+
+
 @pytest.mark.parametrize("objective", ["binary", "regression", "multiclass"])
 @pytest.mark.parametrize("leaves", [2, 7, 16])
-def test_scores_are_lightgbms_to_the_bit(objective: str, leaves: int) -> None:
+@pytest.mark.parametrize("worth", [0, 2**60])
+def test_scores_are_lightgbms_to_the_bit(
+    objective: str, leaves: int, worth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boosted_trees, "WORTH_A_KERNEL", worth)
     trained, x = booster(objective, num_leaves=leaves)
     forest = Forest.from_text(trained.model_to_string())
     assert forest is not None
