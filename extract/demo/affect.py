@@ -6,6 +6,8 @@ lasts for several frames, and stretches that were never labelled.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 AU_NAMES = ("AU1", "AU2", "AU4", "AU6", "AU7", "AU10", "AU12", "AU15", "AU23", "AU24", "AU25", "AU26")
@@ -96,9 +98,8 @@ def wander(rng: np.random.Generator, frames: int, width: int, scale: float, memo
     """
     keep = float(np.exp(-1.0 / memory))
     kicks = rng.standard_normal((frames, width)) * scale
-    for i in range(1, frames):
-        kicks[i] = keep * kicks[i - 1] + np.sqrt(1 - keep * keep) * kicks[i]
-    return kicks
+    kicks[1:] *= np.sqrt(1 - keep * keep)
+    return np.array(list(itertools.accumulate(kicks, lambda past, kick: keep * past + kick)))
 
 
 def delay(values: np.ndarray, lag: int) -> np.ndarray:

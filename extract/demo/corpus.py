@@ -138,6 +138,7 @@ def _render_all(folder: Path, on_progress: Progress, processes: int) -> None:
     frames = paths(folder)["frames"]
     frames.mkdir(parents=True, exist_ok=True)
     todo = [row for row in DEMO_VIDEOS if not (frames / row.name).is_dir()]
+    todo.sort(key=lambda row: -row.frames)  # the longest first: the processes end at about the same time
     total = sum(row.frames for row in DEMO_VIDEOS)
     done = total - sum(row.frames for row in todo)
     on_progress(done, total)
@@ -170,11 +171,10 @@ def _one_thread() -> None:
 
 def pictures(seed: int, name: str) -> Iterator[tuple[int, np.ndarray]]:
     """Draw a video: (1-based frame number, uint8 [112, 112, 3] blue-green-red) of every frame that has a face."""
-    row, renderer, tracks = plan.video(name), Renderer(plan.identity(seed, name)), plan.motion(seed, name)
-    face = plan.has_face(row)
-    for i, state in enumerate(tracks.states):
-        if face[i]:
-            yield i + 1, renderer.draw(state, plan.stream(seed, name, f"noise {i}"))
+    renderer, states = Renderer(plan.identity(seed, name)), plan.motion(seed, name).states
+    seen = np.flatnonzero(plan.has_face(plan.video(name))).tolist()
+    noise = (plan.stream(seed, name, f"noise {i}") for i in seen)
+    yield from zip((i + 1 for i in seen), renderer.film([states[i] for i in seen], noise), strict=True)
 
 
 def render_video(job: tuple[Path, int, str]) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from .affect import AU_NAMES, column, wander
-from .geometry import Pose
+from .geometry import Number, Pose
 
 _COLUMNS = {int(name[2:]): i for i, name in enumerate(AU_NAMES)}
 
@@ -19,32 +20,45 @@ class Occluder:
     """Something between the face and the camera; place and size in face units, angle in radians."""
 
     kind: str  # "hand", "microphone" or "bar"
-    x: float
-    y: float
-    size: float
-    angle: float
+    x: Number
+    y: Number
+    size: Number
+    angle: Number
 
 
 @dataclass(frozen=True)
 class FaceState:
-    """Everything about one frame except who it is."""
+    """Everything about one frame except who it is; or about many, then each number is a column [N, 1]."""
 
-    aus: tuple[float, ...] = (0.0,) * len(AU_NAMES)  # intensities in [0, 1], official order
-    side: float = 0.0  # imbalance of the mouth: -1 only the left corner of the picture moves, 1 only the right
-    blink: float = 0.0  # 0 open .. 1 closed
-    gaze: tuple[float, float] = (0.0, 0.0)  # -1..1, right and down
+    aus: tuple[Number, ...] = (0.0,) * len(AU_NAMES)  # intensities in [0, 1], official order
+    side: Number = 0.0  # imbalance of the mouth: -1 only the left corner of the picture moves, 1 only the right
+    blink: Number = 0.0  # 0 open .. 1 closed
+    gaze: tuple[Number, Number] = (0.0, 0.0)  # -1..1, right and down
     pose: Pose = field(default_factory=Pose)
-    light_angle: float = -2.0  # where the light comes from, radians, 0 right, -pi/2 above
-    light_strength: float = 0.2  # 0 flat .. 0.6 hard
-    exposure: float = 1.0
-    warmth: float = 0.0  # -1 blue .. 1 orange
-    blur: float = 0.0  # standard deviation, pixels of the finished picture
-    noise: float = 2.0  # standard deviation, grey levels
+    light_angle: Number = -2.0  # where the light comes from, radians, 0 right, -pi/2 above
+    light_strength: Number = 0.2  # 0 flat .. 0.6 hard
+    exposure: Number = 1.0
+    warmth: Number = 0.0  # -1 blue .. 1 orange
+    blur: Number = 0.0  # standard deviation, pixels of the finished picture
+    noise: Number = 2.0  # standard deviation, grey levels
     occluder: Occluder | None = None
 
-    def au(self, number: int) -> float:
+    def au(self, number: int) -> Number:
         """Return the intensity of a unit by its number: `state.au(12)`."""
         return self.aus[_COLUMNS[number]]
+
+
+def stack(items: Sequence[Any]) -> Any:
+    """Make one state of frames', with columns [N, 1] for numbers; what is no number is the first frame's."""
+    first = items[0]
+    if len(items) == 1:
+        return first
+    if is_dataclass(first):
+        names = [f.name for f in fields(first)]
+        return replace(first, **{name: stack([getattr(item, name) for item in items]) for name in names})
+    if isinstance(first, tuple):
+        return tuple(map(stack, zip(*items, strict=True)))
+    return np.array(items)[:, None] if isinstance(first, float) else first
 
 
 # Every way to play an expression: unit number -> apex intensity. "Contempt" and the rest of "Other" are below.

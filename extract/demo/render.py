@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
 import cv2
 import numpy as np
 
 from .canvas import Canvas
-from .dynamics import FaceState, Occluder
+from .dynamics import FaceState, Occluder, stack
 from .features import draw_brow, draw_eye, draw_nose, line_brow, line_eye, line_nose, scale_colour
-from .geometry import CANVAS, Points, Pose, mirror
+from .geometry import CANVAS, Points, curve, mirror
 from .identity import Identity
 from .mouth import draw_mouth, jaw_drop, line_mouth, mouth_shape
 
@@ -17,21 +20,21 @@ SIZE = 112
 
 
 def face_outline(identity: Identity, state: FaceState) -> Points:
-    """Contour of the face [K, 2]; the jaw follows AU26 and the cheeks AU6 and AU12."""
+    """Contour of the face [N, K, 2]; the jaw follows AU26 and the cheeks AU6 and AU12."""
     wide, jaw, drop = identity.face_width, identity.jaw_width, jaw_drop(state)
     cheek = 0.025 * state.au(6) + 0.025 * state.au(12)
     chin = 0.97 * identity.chin + drop
-    half = [
-        [0.0, -1.02 * identity.forehead],
-        [0.42 * wide, -0.95 * identity.forehead],
-        [0.70 * wide, -0.60],
-        [0.76 * wide, -0.15],
-        [(0.73 + cheek) * wide, 0.22],
-        [0.61 * wide * jaw, 0.58 + 0.5 * drop],
-        [0.34 * wide * jaw, 0.87 * identity.chin + 0.95 * drop],
-        [0.0, chin],
-    ]
-    return mirror(np.array(half))
+    half = curve(
+        (0.0, -1.02 * identity.forehead),
+        (0.42 * wide, -0.95 * identity.forehead),
+        (0.70 * wide, -0.60),
+        (0.76 * wide, -0.15),
+        ((0.73 + cheek) * wide, 0.22),
+        (0.61 * wide * jaw, 0.58 + 0.5 * drop),
+        (0.34 * wide * jaw, 0.87 * identity.chin + 0.95 * drop),
+        (0.0, chin),
+    )
+    return mirror(half)
 
 
 def _background(who: Identity) -> np.ndarray:
@@ -43,7 +46,7 @@ def _background(who: Identity) -> np.ndarray:
 
 
 class Renderer:
-    """Draws one person; keeps what is the same in all frames: the background, the grain of the skin, hair, glasses."""
+    """Draws one person; keeps what is the same in all pictures: the background, the grain of the skin."""
 
     def __init__(self, identity: Identity) -> None:
         self.identity = identity
@@ -53,17 +56,24 @@ class Renderer:
         wide = cv2.resize(grain * (3 + 5 * identity.age), (CANVAS, CANVAS), interpolation=cv2.INTER_LINEAR)
         grain = cv2.merge([np.round(wide).astype(np.int16)] * 3)
         self._grain = np.maximum(grain, 0).astype(np.uint8), np.maximum(-grain, 0).astype(np.uint8)
-        self._backdrop, self._front = Canvas(self._room, Pose()), Canvas(self._room, Pose())
-        self._behind(self._backdrop)
-        self._hair(self._front)
-        if identity.glasses:
-            self._glasses(self._front)
 
     def draw(self, state: FaceState, rng: np.random.Generator) -> np.ndarray:
         """Draw one frame, uint8 [112, 112, 3], blue-green-red; `rng` is for the sensor noise."""
+        return next(self.film([state], iter([rng])))
+
+    def film(self, states: Iterable[FaceState], rngs: Iterator[np.random.Generator]) -> Iterator[np.ndarray]:
+        """Draw frame after frame as `draw` does, at less cost; `rngs` holds one for each."""
+        for _, run in groupby(states, lambda state: state.occluder and state.occluder.kind):
+            frames = list(run)
+            canvas = self._compose(stack(frames))
+            for i, state in enumerate(frames):
+                yield self._develop(canvas.develop(i), state, next(rngs))
+
+    def _compose(self, state: FaceState) -> Canvas:
+        """Ask for all that is seen in one frame, or in many."""
         who = self.identity
         canvas = Canvas(self._room, state.pose)
-        canvas.repeat(self._backdrop)
+        self._behind(canvas)
         face = face_outline(who, state)
         skin = canvas.outline(face)
         canvas.fill(face, who.skin)
@@ -84,10 +94,12 @@ class Renderer:
         for way in (-1, 1):
             draw_eye(canvas, who, state, way)
             draw_brow(canvas, who, state, way)
-        canvas.repeat(self._front)
+        self._hair(canvas)
+        if who.glasses:
+            self._glasses(canvas)
         if state.occluder is not None:
             _occlude(canvas, who, state.occluder)
-        return self._develop(canvas.develop(), state, rng)
+        return canvas
 
     def _behind(self, canvas: Canvas) -> None:
         """Draw what the face covers: long hair, neck, shoulders and ears."""
@@ -122,9 +134,9 @@ class Renderer:
         if who.beard:
             drop = jaw_drop(state)
             jaw = who.jaw_width
-            beard = [[0.0, 0.40], [0.26, 0.42], [0.42, 0.5], [0.66 * jaw, 0.30], [0.56 * jaw, 0.66 + 0.6 * drop]]
-            beard += [[0.3 * jaw, 0.88 * who.chin + drop], [0, 0.96 * who.chin + drop]]
-            outline = canvas.outline(mirror(np.array(beard)))
+            beard = [(0.0, 0.40), (0.26, 0.42), (0.42, 0.5), (0.66 * jaw, 0.30), (0.56 * jaw, 0.66 + 0.6 * drop)]
+            beard += [(0.3 * jaw, 0.88 * who.chin + drop), (0, 0.96 * who.chin + drop)]
+            outline = canvas.outline(mirror(curve(*beard)))
             canvas.tint(outline, scale_colour(who.hair, 0.8), 0.62 * who.beard, soften=9)
 
     def _hair(self, canvas: Canvas) -> None:
@@ -182,8 +194,8 @@ class Renderer:
 def _occlude(canvas: Canvas, who: Identity, thing: Occluder) -> None:
     """Draw what passes between face and camera."""
     c, s = np.cos(thing.angle), np.sin(thing.angle)
-    turn = np.array([[c, s], [-s, c]]) * thing.size
-    at = np.array([thing.x, thing.y])
+    turn = curve((c * thing.size, s * thing.size), (-s * thing.size, c * thing.size))
+    at = curve((thing.x, thing.y))
     if thing.kind == "hand":
         palm = np.array([[-0.25, 0.9], [-0.26, 0.1], [-0.12, -0.05], [0.2, -0.02], [0.27, 0.2], [0.22, 0.9]])
         canvas.fill(palm @ turn + at, scale_colour(who.skin, 0.9))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from extract.demo.affect import AU_NAMES
-from extract.demo.dynamics import FaceState, Occluder, blend_units
+from extract.demo.dynamics import FaceState, Occluder, animate, blend_units
 from extract.demo.geometry import Pose
 from extract.demo.identity import make_identity
 from extract.demo.render import Renderer
@@ -43,6 +43,16 @@ def test_a_picture_has_the_documented_form_and_the_same_bytes_twice():
     assert first.shape == (112, 112, 3) and first.dtype == np.uint8
     np.testing.assert_array_equal(first, draw(aus=units(AU12=0.8), noise=5.0, blur=0.5))
     assert not np.array_equal(first, draw(aus=units(AU12=0.8), noise=5.0, blur=0.5, noise_seed=1))
+
+
+def test_a_film_is_its_frames_drawn_one_by_one():
+    who = make_identity(4)
+    states = animate(np.random.default_rng(1), 60, ["Happiness", "Surprise", "Anger"], 0.1, occluded=True).states
+    assert len({state.occluder and state.occluder.kind for state in states}) == 2
+    film = Renderer(who).film(states, (np.random.default_rng(i) for i in range(60)))
+    for i, picture in enumerate(film):
+        np.testing.assert_array_equal(picture, Renderer(who).draw(states[i], np.random.default_rng(i)), f"frame {i}")
+    assert i == 59
 
 
 @pytest.mark.parametrize("name", AU_NAMES)
