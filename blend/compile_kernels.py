@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -81,12 +81,13 @@ def are_compiled() -> bool:
 
 
 @contextmanager
-def compile_ahead(task: str, settings: BlendSettings) -> Iterator[None]:
-    """Compile what a blend of a task will need while something else is done; then wait until it is there.
+def compile_ahead(settings: Mapping[str, BlendSettings]) -> Iterator[None]:
+    """Compile what blends of tasks (their settings by name) will need while something else is done; then wait until it
+    is there.
 
     What goes wrong meanwhile is left to the blend, which compiles what is missing.
     """
-    told = json.dumps({"task": task, "settings": settings.model_dump(mode="json")})
+    told = json.dumps({task: each.model_dump(mode="json") for task, each in settings.items()})
     command, environment = [sys.executable, "-m", "blend.compile_kernels"], os.environ | process.python_path()
     quiet = dict.fromkeys(("stdout", "stderr"), subprocess.DEVNULL)
     compiler = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, text=True, **quiet)
@@ -105,15 +106,16 @@ def compile_ahead(task: str, settings: BlendSettings) -> Iterator[None]:
 
 
 def main(told: dict[str, Any]) -> None:
-    """Blend a made-up pool as `told`."""
+    """Blend a made-up pool of each task as `told`: {task: settings}."""
     from blend.crossfit.outcome import ResultBuilder
     from blend.search import search
 
     few = {"trials": TRIALS, "fold_trials": 1}
-    settings = BlendSettings.model_validate(told["settings"]).model_copy(update=few)
-    pool = make_pool(told["task"])
-    found = search.search(pool, settings, settings.trials, 0)
-    ResultBuilder(pool, settings, 0, found).finish()
+    for task, values in told.items():
+        settings = BlendSettings.model_validate(values).model_copy(update=few)
+        pool = make_pool(task)
+        found = search.search(pool, settings, settings.trials, 0)
+        ResultBuilder(pool, settings, 0, found).finish()
 
 
 def make_pool(name: str) -> Pool:

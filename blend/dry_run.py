@@ -129,7 +129,7 @@ def _list_parts(config: Config, asked: RunRequest) -> list[RunRequest]:
     parts = [asked]
     if asked.task == MTL:
         extract_run.resolve(config, asked.work).corpus.task(MTL)
-        parts = multitask.parts(asked)
+        parts = multitask.list_parts(asked)
     for part in parts:
         if blend_inputs.uses_project_heads(config, part):
             heads_run.check_early(config, part.task, part.heads, "--heads")

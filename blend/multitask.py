@@ -48,8 +48,8 @@ def _run_once(config: Config, asked: RunRequest) -> MultitaskReport | None:
     """The whole of parts that are up to date; None where another command made a part anew before it was read."""
     began = time.monotonic()
     reports = {}
-    single_task.train_heads(config, parts(asked))
-    for part in parts(asked):
+    single_task.train_heads(config, list_parts(asked))
+    for part in list_parts(asked):
         step(part.task)
         reports[tasks.find(part.task).name] = single_task.main(config, part)
     paths = extract_run.resolve(config, asked.work).corpus.task(MTL)
@@ -61,7 +61,7 @@ def _run_once(config: Config, asked: RunRequest) -> MultitaskReport | None:
         return _joined(asked.out, paths.test, reports, asked.seed, began)
 
 
-def parts(asked: RunRequest) -> list[RunRequest]:
+def list_parts(asked: RunRequest) -> list[RunRequest]:
     """What is asked for of each part. Raises InputError as `request_part`."""
     return [request_part(asked, place, part.name) for place, part in SUBTASKS.items()]
 

@@ -242,10 +242,10 @@ def command(
 
 
 def _train_side_by_side(config: Config, asked: Sequence[RunRequest]) -> None:
-    """Train the heads of several tasks before any is blended."""
-    if len(asked) > 1:
-        parts = [part for each in asked for part in (multitask.parts(each) if each.task == MTL else [each])]
-        single_task.train_heads(names.add_learnt_networks(config, asked[0].work), parts)
+    """Train the heads of several tasks before any is blended; those of the multi-task challenge it trains itself."""
+    single = [each for each in asked if each.task != MTL]
+    if len(single) > 1:
+        single_task.train_heads(names.add_learnt_networks(config, single[0].work), single)
 
 
 def _run_tasks(

@@ -14,7 +14,7 @@ from blend.pool.inputs import BlendInputs
 from blend.report import schema
 from blend.report.schema import Report
 from extract.runtime import run_folder
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, WorkError
 from extract.runtime.progress import step, steps
 from heads import run as heads_run
 from heads.abaw.tasks import find
@@ -31,13 +31,14 @@ def main(config: Config, asked: RunRequest) -> Report:
 
 
 def train_heads(config: Config, asked: Sequence[RunRequest]) -> None:
-    """Bring the heads of several tasks up to date side by side, before each is blended. What is wrong with one of them
-    its blend will say.
+    """Bring the heads of several tasks up to date side by side, before each is blended. What goes wrong ends this, and
+    is left to the blend of its task, which trains again what is missing.
     """
     ours = [each for each in asked if blend_inputs.uses_project_heads(config, each)]
     if not ours:
         return
-    with steps("heads", ("extract", "heads")), _prepare_ahead(config, ours), suppress(InputError):
+    left_to_blends = suppress(InputError, WorkError, RuntimeError)
+    with left_to_blends, steps("heads", ("extract", "heads")), _prepare_ahead(config, ours):
         heads_run.train_side_by_side(config, {each.task: each.heads for each in ours}, ours[0].work, ours[0].seed)
 
 
@@ -87,6 +88,6 @@ def _prepare_ahead(config: Config, asked: Sequence[RunRequest]) -> Iterator[None
         if todo:
             ahead.enter_context(compile_kernels.import_ahead())
         if todo and not compile_kernels.are_compiled():
-            for name in {find(each.task).name: None for each in todo}:
-                ahead.enter_context(compile_kernels.compile_ahead(name, getattr(config.blend, name)))
+            names = dict.fromkeys(find(each.task).name for each in todo)
+            ahead.enter_context(compile_kernels.compile_ahead({name: getattr(config.blend, name) for name in names}))
         yield

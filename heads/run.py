@@ -74,14 +74,14 @@ def train_side_by_side(config: Config, asked: Mapping[str, list[str] | None], wo
     """Bring the heads of several tasks up to date as `main` does those of one, all of them side by side.
 
     `asked`: which ones, by task (None: every head). A task with bad input is left out: `main` says what is wrong.
-    Raises InputError where extract or a head does.
+    Raises InputError where extract or a head does, or where every task has bad input.
     """
     early = {}
     for task, only in asked.items():
         with contextlib.suppress(InputError):
             early[task] = check_early(config, task, only)
     if not early:
-        return
+        raise InputError(f"none of {', '.join(asked)} can be trained")
     config = extract_run.main(config, work)
     jobs: list[Job] = []
     with contextlib.ExitStack() as hold:

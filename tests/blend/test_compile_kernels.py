@@ -19,7 +19,7 @@ from extract.runtime.process import ROOT
 AHEAD = """
 from blend.compile_kernels import compile_ahead
 from blend.config import BlendSettings
-with compile_ahead({name!r}, BlendSettings()):
+with compile_ahead({{{name!r}: BlendSettings()}}):
     pass
 """
 BLEND = """
@@ -68,7 +68,7 @@ def test_all_is_made_ready_where_no_head_is_there_and_kernels_where_there_are_no
         monkeypatch.setattr(compile_kernels, "are_compiled", lambda kept=kept: kept)
         with single_task._prepare_ahead(config, [RunRequest(task, tmp_path) for task in ("mtl/va", "au")]):
             pass
-    assert asked == [(), (), ("va", config.blend.va), ("au", config.blend.au)], "once for all tasks"
+    assert asked == [(), (), ({"va": config.blend.va, "au": config.blend.au},)], "once for all tasks"
     asked.clear()
     done = tmp_path / "heads" / "mtl" / "va" / "lama" / "DONE"
     done.parent.mkdir(parents=True)
@@ -78,7 +78,7 @@ def test_all_is_made_ready_where_no_head_is_there_and_kernels_where_there_are_no
     assert asked == []
     with single_task._prepare_ahead(config, [RunRequest(task, tmp_path) for task in ("mtl/va", "au")]):
         pass
-    assert asked == [(), ("au", config.blend.au)]
+    assert asked == [(), ({"au": config.blend.au},)]
 
 
 def test_kernels_of_other_code_do_not_count(monkeypatch, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_kernels_of_other_code_do_not_count(monkeypatch, tmp_path: Path) -> None
 
 
 def test_what_goes_wrong_beside_it_ends_it() -> None:
-    with pytest.raises(ZeroDivisionError), compile_kernels.compile_ahead("au", BlendSettings()):
+    with pytest.raises(ZeroDivisionError), compile_kernels.compile_ahead({"au": BlendSettings()}):
         (started,) = (c for c in psutil.Process().children() if "blend.compile_kernels" in c.cmdline())
         raise ZeroDivisionError
     assert not started.is_running()

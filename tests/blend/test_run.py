@@ -15,12 +15,13 @@ import pytest
 from support import command_server
 from support.sweeps import sweep
 
-from blend import run
-from blend.config import RunRequest
+from blend import run, single_task
+from blend.config import Config, RunRequest
 from blend.pool import inputs as blend_inputs
 from blend.report import pointers
 from blend.submission import write as submission
-from extract.runtime.errors import InputError
+from extract.runtime.errors import InputError, WorkError
+from heads import run as heads_run
 from heads.abaw import test_list
 from heads.abaw.tasks import TASKS
 
@@ -258,13 +259,14 @@ def test_all_tasks_are_those_that_the_corpus_has_annotations_of(make_corpus, tmp
     bare = config.model_copy(update={"corpus": config.corpus.model_copy(update={"va": None})})
     with pytest.raises(InputError, match=r"--task all: the config names no validation annotations"):
         run.find_tasks("all", bare)
-    asked = []
+    asked, trained = [], []
+    monkeypatch.setattr(single_task, "train_heads", lambda _, asked: trained.append([each.task for each in asked]))
     monkeypatch.setattr(run, "main", lambda config, task, *_, **__: asked.append(task) or {"task": task})
     monkeypatch.setattr(
         "blend.report.summary.summarise_briefly", lambda report, folder: report | {"folder": folder.name}
     )
     run.command("all", work=tmp_path, as_json=True)
-    assert asked == ["au", "expr", "va"]
+    assert trained == [["au", "expr", "va"]] and asked == ["au", "expr", "va"]
     assert json.loads(capsys.readouterr().out) == {name: {"task": name, "folder": name} for name in asked}
 
     def refuse_expr(config, task, *_, **__):
@@ -278,6 +280,23 @@ def test_all_tasks_are_those_that_the_corpus_has_annotations_of(make_corpus, tmp
     shown = capsys.readouterr()
     assert ended.value.code == 2 and shown.err == "error: expr: no annotations\n"
     assert list(json.loads(shown.out)) == ["au", "va"], "the others are done"
+
+
+@pytest.mark.parametrize("error", [InputError, WorkError, RuntimeError])
+def test_what_goes_wrong_with_a_task_among_several_is_left_to_its_blend(tmp_path, monkeypatch, error):
+    trained = []
+
+    def train(config, asked, work, seed):
+        trained.append((asked, work, seed))
+        raise error("a head was lost")
+
+    monkeypatch.setattr(heads_run, "train_side_by_side", train)
+    config = Config.model_validate({"corpus": {"name": "x"}})
+    others = RunRequest("va", tmp_path, 3, heads=["none"], predictions={"a": tmp_path})
+    began = time.monotonic()
+    single_task.train_heads(config, [RunRequest("au", tmp_path, 3), RunRequest("expr", tmp_path, 3, ["lama"]), others])
+    assert trained == [({"au": None, "expr": ["lama"]}, tmp_path, 3)]
+    assert time.monotonic() - began < 2, "nobody waits for what is made ready"
 
 
 def test_the_summary_names_every_file(make_corpus, capsys):

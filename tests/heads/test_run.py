@@ -97,6 +97,8 @@ def test_heads_of_several_tasks_are_trained_in_one_go_but_for_a_task_with_bad_in
     assert run.main(config, "va", corpus.work) == alone and rounds[1:] == [[]], "nothing was left to do"
     with pytest.raises(InputError, match=r"v0\.txt"):
         run.main(config, "expr", corpus.work)
+    with pytest.raises(InputError, match="none of expr can be trained"):
+        run.train_side_by_side(config, {"expr": None}, corpus.work)
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -29,6 +29,10 @@ WORTH_A_KERNEL = 2**24
 """Rows times trees of one process from which on the kernel pays: numba takes half a second to be there, numpy seven
 times as long for each.
 """
+_scored_so_far = 0
+"""Rows times trees of this process."""
+PIECE = 2**13
+"""Rows that are scored at a time: numpy needs some 30 bytes for each of their trees."""
 ZERO = float(np.float32(1e-35))
 """LightGBM takes what is no further from 0 for 0."""
 PLACE = np.array([i for _, i in sorted(((1 << i) * MAGIC % 2**BITS >> SHIFT, i) for i in range(BITS))])
@@ -96,11 +100,10 @@ class Forest:
         arrays = (self.columns, self.thresholds, self.ends, self.table, self.leaves, self.classes)
         global _scored_so_far
         _scored_so_far += len(x) * len(self.leaves)
-        (_raw_by_columns if _scored_so_far < WORTH_A_KERNEL else compile_kernel(_raw))(x, *arrays, PLACE, out)
+        raw = _raw_by_columns if _scored_so_far < WORTH_A_KERNEL else compile_kernel(_raw)
+        for start in range(0, len(x), PIECE):
+            raw(x[start : start + PIECE], *arrays, PLACE, out[start : start + PIECE])
         return out
-
-
-_scored_so_far = 0
 
 
 def _nodes(tree: dict[str, str], leaves: NDArray[np.float64]) -> Iterator[tuple[int, float, int]]:

@@ -55,11 +55,20 @@ def refuse():
     raise ValueError("odd")
 
 
-def test_it_answers_between_folds_and_after_the_last(pool, alone, begun):
+def test_it_answers_between_folds(begun):
     answer = fold_process.begin_call(begun, identify, 1, "two")
+    numbers = []
+    for number, _ in begun.results():
+        numbers.append(number)
+        assert begun._answers == [(begun._process.pid, (1, "two"))], "it was asked before its first fold"
+    assert sorted(numbers) == [0, 1, 2]
+    assert answer() == answer() == (begun._process.pid, (1, "two"))
+
+
+def test_asking_changes_no_fold(pool, alone, begun):
+    fold_process.begin_call(begun, identify)
     found = estimate.cross_fit(pool, SETTINGS, 0, helper=begun)
     assert dataclasses.asdict(found) == dataclasses.asdict(alone)
-    assert answer() == answer() == (begun._process.pid, (1, "two"))
 
 
 def test_what_is_asked_once_all_folds_are_done_is_answered_too(begun):
