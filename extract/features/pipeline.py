@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -25,8 +25,10 @@ from extract.runtime import process
 
 AHEAD = 64
 """Decoded pictures that may wait for the network, or two lots a thread: 64 x 260 x 260 x 3 bytes are 13 MB."""
-LOT = 8
-"""Pictures that a thread decodes at a time: handing over each alone costs as much as half of its decoding."""
+LOT, FIRST = 16, 2
+"""Pictures that a thread decodes at a time: handing over each alone costs as much as half of its decoding. The first
+lot of a video is short, as the network may wait for it.
+"""
 LOTS_TO_JUDGE = 8
 WAITING = 0.4
 """Of the time, after so many lots. With one thread of two cores, a network of .4 ms a picture waited .1 for JPEGs of
@@ -174,8 +176,8 @@ def extract(
                     finish()
                     continue
                 on_the_way.append(video := _Open(job, engine.widths))
-                for first in range(0, len(job.frames.names), LOT):
-                    paths = [job.folder / name for name in job.frames.names[first : first + LOT]]
+                for first, names in _lots(job.frames.names):
+                    paths = [job.folder / name for name in names]
                     decoding.append((video, first, paths, decoders.submit(paths, network)))
                     while sum(len(lot) for _, _, lot, _ in decoding) >= max(AHEAD, 2 * LOT * decoders.threads):
                         submit_oldest()
@@ -183,6 +185,13 @@ def extract(
         except BaseException:
             decoders.pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _lots(names: tuple[str, ...]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Names of pictures that a thread decodes at a time, and the row of the first."""
+    for start in range(FIRST - LOT, len(names), LOT):
+        if lot := names[max(0, start) : start + LOT]:
+            yield max(0, start), lot
 
 
 def _decode(path: Path, size: int, colour: str) -> DecodedPicture:
