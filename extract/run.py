@@ -93,6 +93,8 @@ def list_steps(
         for network in (registry.find(name, config) for name in _seeing(config, work)):
             settings, name = config.features, config.corpus.name
             seen.append(feature_step.NetworkStep(network, jobs, work, settings, corpus, redo, engines, name))
+    for step, following in itertools.pairwise(seen):  # two of them together, as all would be in memory at once
+        step.companions = [following] if step.shares_pictures(following) else []
     of_sound = heard, config.corpus, work, sound, redo
     return [*seen, *(audio_step.AudioStep(name, listener, *of_sound) for name, listener in sounds.items())]
 

@@ -3,7 +3,8 @@
 (a) reference: torch eager, batches of 64, autograd graph kept, PIL in the same thread, a growing array by concatenation
     (the authors' notebooks); (b) one picture at a time through ONNX Runtime with OpenCV resizing (EmotiEffLib);
 (c) ours, JPEG files to finished store; (d) our engine alone on ready pixels. tf_efficientnet_b0 with random weights:
-speed does not depend on the weights. The ways take turns, so that a drifting machine slows all alike.
+speed does not depend on them, as the features are of ordinary size. The ways take turns, so that a drifting machine
+slows all alike.
 `--long N` measures something else: memory and steadiness of a long run (`bench_long.py`).
 """
 

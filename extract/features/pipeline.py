@@ -1,4 +1,6 @@
-"""Pictures -> features of one network: decoding beside the network, bounded memory, one finished file a video."""
+"""Pictures -> features of a network, and of its companions: decoding beside it, bounded memory, one finished file a
+video and network.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -25,8 +27,10 @@ from extract.runtime import process
 
 AHEAD = 64
 """Decoded pictures that may wait for the network, or two lots a thread: 64 x 260 x 260 x 3 bytes are 13 MB."""
-LOT = 8
-"""Pictures that a thread decodes at a time: handing over each alone costs as much as half of its decoding."""
+LOT, FIRST = 16, 2
+"""Pictures that a thread decodes at a time: handing over each alone costs as much as half of its decoding. The first
+lot of a video is short, as the network may wait for it.
+"""
 LOTS_TO_JUDGE = 8
 WAITING = 0.4
 """Of the time, after so many lots. With one thread of two cores, a network of .4 ms a picture waited .1 for JPEGs of
@@ -94,7 +98,7 @@ class Job:
 
 
 class _Open:
-    """A video on its way through the network: results land in rows of `arrays`, in whatever order they come."""
+    """A video on its way through a network: results land in rows of `arrays`, in whatever order they come."""
 
     def __init__(self, job: Job, widths: dict[str, int]) -> None:
         count = len(job.frames.numbers)
@@ -125,45 +129,68 @@ class _Open:
         return VideoFeatures(self.job.frames.numbers[self.good], **arrays)
 
 
+@dataclass(frozen=True)
+class Consumer:
+    """A network that gets decoded pictures: of the videos that it `takes`, asked once for each, and has to `write`."""
+
+    engine: Engine
+    write: Callable[[Job, VideoFeatures, list[Failure]], None]
+    takes: Callable[[Job], bool]
+
+    def submit(self, video: _Open, row: int, path: Path, picture: DecodedPicture) -> None:
+        """Queue a video's picture."""
+        if isinstance(picture, images.UnreadablePicture):
+            video.note_failure(path, picture)
+        else:
+            self.engine.submit(picture, partial(video.store_row, row))
+
+    def finish(self, video: _Open) -> None:
+        """Write a video that is complete. Raises InputError for a value that is not finite, or too large."""
+        features = video.features()
+        check_values(features, self.engine.network.name, video.job.video)
+        self.write(video.job, features, video.failures)
+
+
 def extract(
     engine: Engine,
     jobs: Iterable[Job | None],
     write: Callable[[Job, VideoFeatures, list[Failure]], None],
     advance: Callable[[int], None],
+    companions: Sequence[Consumer] = (),
 ) -> None:
     """Run every picture of `jobs` through the engine, in order; None among them means: finish what is open first.
 
-    `write(job, features, failures)` is called once per video, in order, as soon as it is complete;
-    `advance(count)` per picture. Raises InputError for the first video with a value that is not finite, or too large.
+    `write(job, features, failures)` is called once per video, in order, as soon as it is complete; `advance(count)` per
+    picture. `companions` take the same pixels, a lot after this engine: their threads would be in each other's way.
+    Raises InputError for the first video with a value that is not finite, or too large.
     """
-    network = engine.network
-    on_the_way: deque[_Open] = deque()
-    decoding: deque[tuple[_Open, int, list[Path], Future[list[DecodedPicture]]]] = deque()
+    networks = [Consumer(engine, write, lambda _: True), *companions]
+    on_the_way: deque[tuple[Consumer, _Open]] = deque()
+    decoding: deque[tuple[list[tuple[Consumer, _Open]], int, list[Path], Future[list[DecodedPicture]]]] = deque()
     decoders = Decoders(engine.on_gpu)
 
     def write_complete() -> None:
-        while on_the_way and not on_the_way[0].left:
-            video = on_the_way.popleft()
-            features = video.features()
-            check_values(features, network.name, video.job.video)
-            write(video.job, features, video.failures)
+        while on_the_way and not on_the_way[0][1].left:
+            network, video = on_the_way.popleft()
+            network.finish(video)
 
     def submit_oldest() -> None:
-        video, first, paths, decoded = decoding.popleft()
-        if first == 0:
-            engine.begin_video()
-        for row, (path, picture) in enumerate(zip(paths, decoders.wait(decoded), strict=True), first):
-            if isinstance(picture, images.UnreadablePicture):
-                video.note_failure(path, picture)
-            else:
-                engine.submit(picture, partial(video.store_row, row))
-            advance(1)
+        videos, first, paths, decoded = decoding.popleft()
+        pictures = decoders.wait(decoded)
+        for network, video in videos:
+            if first == 0:
+                network.engine.begin_video()
+            for row, (path, picture) in enumerate(zip(paths, pictures, strict=True), first):
+                network.submit(video, row, path, picture)
+                if network is networks[0]:
+                    advance(1)
         write_complete()
 
     def finish() -> None:
         while decoding:
             submit_oldest()
-        engine.flush()
+        for network in networks:
+            network.engine.flush()
         write_complete()
 
     with warnings.catch_warnings(), decoders.pool:
@@ -173,16 +200,23 @@ def extract(
                 if job is None:
                     finish()
                     continue
-                on_the_way.append(video := _Open(job, engine.widths))
-                for first in range(0, len(job.frames.names), LOT):
-                    paths = [job.folder / name for name in job.frames.names[first : first + LOT]]
-                    decoding.append((video, first, paths, decoders.submit(paths, network)))
+                videos = [(network, _Open(job, network.engine.widths)) for network in networks if network.takes(job)]
+                on_the_way.extend(videos)
+                for first, paths in _lots(job):
+                    decoding.append((videos, first, paths, decoders.submit(paths, engine.network)))
                     while sum(len(lot) for _, _, lot, _ in decoding) >= max(AHEAD, 2 * LOT * decoders.threads):
                         submit_oldest()
             finish()
         except BaseException:
             decoders.pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _lots(job: Job) -> Iterator[tuple[int, list[Path]]]:
+    """Pictures that a thread decodes at a time, and the row of the first."""
+    for start in range(FIRST - LOT, len(job.frames.names), LOT):
+        if names := job.frames.names[max(0, start) : start + LOT]:
+            yield max(0, start), [job.folder / name for name in names]
 
 
 def _decode(path: Path, size: int, colour: str) -> DecodedPicture:

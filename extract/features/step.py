@@ -13,10 +13,11 @@ import numpy as np
 from extract.config import Features
 from extract.engines import check as network_check
 from extract.engines import create
+from extract.engines.graph import Engine
 from extract.features import pipeline, provenance, store
 from extract.features.base import FeatureStep, OnProgress
 from extract.networks import facts, registry, weights
-from extract.runtime import inputs
+from extract.runtime import inputs, locks
 from extract.runtime.errors import warn
 from extract.runtime.file_names import printable
 from extract.runtime.run_folder import file_hash, sweep, write_json
@@ -46,6 +47,8 @@ class NetworkStep(FeatureStep[pipeline.Job]):
         self.network, self.settings, self._path, self._engines = network, settings, Path(), engines
         self._corpus = corpus
         self._fold_of: dict[str, Path] = {}
+        self.companions: Sequence[NetworkStep] = ()
+        """Steps on the same videos that get the decoded pictures of these, too, where they lack them."""
 
     def describe(self) -> dict[str, str]:
         """What decides the features: the network's weights, those of its folds, and how it is run."""
@@ -79,7 +82,40 @@ class NetworkStep(FeatureStep[pipeline.Job]):
     def make_videos(
         self, stream: Iterator[pipeline.Job | None], release: Callable[[str], None], advance: OnProgress
     ) -> None:
-        """Run the pictures of the videos that come through the network."""
+        """Run the pictures of the videos that come through the network, and through its companions."""
+        engines = self._engines or create.EngineCache()
+        for path, jobs in itertools.groupby(stream, self._choose_file()):
+            runner = engines.create(self.settings.engine, path, self.network, self.settings.precision)
+            companions = [consumer for step in self.companions if (consumer := step.accompany(engines))]
+            pipeline.extract(runner, jobs, self._writer(runner, release), advance, companions)
+
+    def shares_pictures(self, other: NetworkStep) -> bool:
+        """Whether both networks take the same pixels."""
+        return (self.network.size, self.network.colour) == (other.network.size, other.network.colour)
+
+    def accompany(self, engines: create.EngineCache) -> pipeline.Consumer | None:
+        """What takes decoded pictures of the videos that are missing here, and that no other process makes; None where
+        none is missing, or they are of several files.
+        """
+        if not self.todo() or self._fold_of:
+            return None
+        runner = engines.create(self.settings.engine, self._path, self.network, self.settings.precision)
+        claims = locks.Claims(self.folder / ".locks")
+
+        def takes(job: pipeline.Job) -> bool:
+            if not claims.take(job.video):
+                return False
+            if done := self.is_done(job):
+                claims.release(job.video)
+            return not done
+
+        return pipeline.Consumer(runner, self._writer(runner, claims.release), takes)
+
+    def _writer(
+        self, runner: Engine, release: Callable[[str], None]
+    ) -> Callable[[pipeline.Job, store.VideoFeatures, list[pipeline.Failure]], None]:
+        """What writes a video's features by an engine, and then lets go of it."""
+        made_by = provenance.describe_engine(runner.runs)
 
         def write(job: pipeline.Job, features: store.VideoFeatures, failed: list[pipeline.Failure]) -> None:
             file = store.path(self.work, self.name, job.video)
@@ -87,11 +123,7 @@ class NetworkStep(FeatureStep[pipeline.Job]):
             sweep(file)
             release(job.video)
 
-        engines = self._engines or create.EngineCache()
-        for path, jobs in itertools.groupby(stream, self._choose_file()):
-            runner = engines.create(self.settings.engine, path, self.network, self.settings.precision)
-            made_by = provenance.describe_engine(runner.runs)
-            pipeline.extract(runner, jobs, write, advance)
+        return write
 
     def _choose_file(self) -> Callable[[pipeline.Job | None], Path]:
         """Each job's file: of the fold that has not learnt from the video, else the network's; None's is the last."""

@@ -10,8 +10,9 @@ from support import command_server
 
 from extract import run
 from extract.config import Config
+from extract.features import pipeline, store
 from extract.features import step as feature_step
-from extract.features import store
+from extract.runtime import locks
 from extract.runtime.errors import InputError
 
 
@@ -67,6 +68,91 @@ def test_a_new_picture_makes_its_video_out_of_date(tmp_path, config, crops):
     (crops / "empty" / "00004.jpg").write_bytes((crops / "a" / "00001.jpg").read_bytes())
     run.main(config, tmp_path / "work")
     assert store.read(store.path(tmp_path / "work", "net", "empty")).frame.tolist() == [4]
+
+
+def with_another(config, tmp_path, network_file, size):
+    """The config with a second network."""
+    network_file(tmp_path / "other.onnx", size=size, seed=1)
+    other = config.networks["net"].model_copy(update={"path": tmp_path / "other.onnx", "size": size})
+    both = config.features.model_copy(update={"networks": ["net", "other"]})
+    return config.model_copy(update={"features": both, "networks": config.networks | {"other": other}})
+
+
+def all_files(work):
+    return {str(path.relative_to(work)): path.read_bytes() for path in work.rglob("*.safetensors")}
+
+
+@pytest.mark.parametrize(("size", "times"), [(32, 1), (16, 2)])
+@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+def test_networks_that_take_the_same_pixels_share_what_is_decoded(
+    tmp_path, config, crops, network_file, monkeypatch, size, times, engine
+):
+    if engine == "onnxruntime":
+        pytest.importorskip("onnxruntime", reason="the extra [gpu]")
+    (crops / "a" / "00002.jpg").write_bytes(b"oops")
+    both = with_another(config, tmp_path, network_file, size)
+    both = both.model_copy(update={"features": both.features.model_copy(update={"engine": engine})})
+    for name in ("net", "other"):
+        alone = both.features.model_copy(update={"networks": [name]})
+        run.main(both.model_copy(update={"features": alone}), tmp_path / "one by one")
+    decoded, decode = [], pipeline._decode
+    monkeypatch.setattr(pipeline, "_decode", lambda path, *what: (decoded.append(path), decode(path, *what))[1])
+    run.main(both, tmp_path / "work")
+    assert all_files(tmp_path / "work") == all_files(tmp_path / "one by one") and len(decoded) == 10 * times
+    for name in ("net", "other"):
+        assert len(json.loads((tmp_path / "work" / "features" / name / "failures.json").read_text())) == 1
+
+
+def test_a_companion_takes_what_it_lacks_and_what_no_other_process_makes(tmp_path, config, network_file, monkeypatch):
+    both, work = with_another(config, tmp_path, network_file, 32), tmp_path / "work"
+    run.main(both, work)
+    before = all_files(work)
+    lost = [("net", "a"), ("net", "b_left"), ("net", "empty"), ("other", "b_left"), ("other", "empty")]
+    for network, video in lost:
+        store.path(work, network, video).unlink()
+    made, write = [], feature_step.store.write
+    monkeypatch.setattr(
+        feature_step.store,
+        "write",
+        lambda path, *rest: (made.append((path.parent.name, path.stem)), write(path, *rest)),
+    )
+    first, second = run.list_steps(both, work)
+    elsewhere = locks.Claims(work / "features" / "other" / ".locks")
+    assert elsewhere.take("empty")
+    first.make()
+    assert made == [("net", "a"), ("net", "b_left"), ("other", "b_left"), ("net", "empty")]
+    elsewhere.release("empty")
+    second.make()
+    assert sorted(made) == lost and all_files(work) == before
+    store.path(work, "other", "a").unlink()
+    run.main(both, work)
+    assert made[len(lost) :] == [("other", "a")] and all_files(work) == before
+
+
+def test_after_an_error_both_networks_go_on_in_the_same_process(tmp_path, config, network_file, monkeypatch):
+    both, work, write = with_another(config, tmp_path, network_file, 32), tmp_path / "work", feature_step.store.write
+    run.main(both, tmp_path / "calm")
+
+    def full(path, *rest):
+        if path.stem == "b_left" and path.parent.name == "other":
+            raise OSError("no space left")
+        write(path, *rest)
+
+    with monkeypatch.context() as disk:
+        disk.setattr(feature_step.store, "write", full)
+        with pytest.raises(OSError, match="no space left"):
+            run.main(both, work)
+    assert len(all_files(work)) == 3
+    run.main(both, work)
+    assert all_files(work) == all_files(tmp_path / "calm")
+
+
+def test_three_networks_are_two_that_share_and_one(tmp_path, config, network_file):
+    both = with_another(config, tmp_path, network_file, 32)
+    names = both.features.model_copy(update={"networks": ["net", "other", "third"]})
+    networks = both.networks | {"third": both.networks["net"]}
+    steps = run.list_steps(both.model_copy(update={"features": names, "networks": networks}), tmp_path / "work")
+    assert [[each.name for each in step.companions] for step in steps] == [["other"], ["third"], []]
 
 
 def aged(work):

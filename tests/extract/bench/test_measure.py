@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from extract.bench import fixtures, measure
@@ -20,6 +21,13 @@ def test_the_generated_crops_are_the_same_every_time(tmp_path):
     for name in ("one", "two"):
         fixtures.make_crops(tmp_path / name, 2, seed=3)
     assert (tmp_path / "one" / "00002.jpg").read_bytes() == (tmp_path / "two" / "00002.jpg").read_bytes()
+
+
+def test_the_random_network_s_features_are_no_numbers_that_float16_is_slow_with(tmp_path):
+    _, file = fixtures.random_network(tmp_path, 0)
+    crop = np.asarray(fixtures.draw_crop(np.random.default_rng(5)).resize((fixtures.NETWORK.size,) * 2))
+    embedding = np.abs(measure.create_engine(file, "cpu").run(crop)["embedding"])
+    assert np.mean(embedding < np.finfo(np.float16).smallest_normal) < 0.01 and embedding.max() < 100
 
 
 def test_a_device_that_is_none_or_not_here_is_one_line(monkeypatch):

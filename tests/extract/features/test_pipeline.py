@@ -110,8 +110,24 @@ def test_threads_decode_whatever_the_videos_lengths_half_of_them_beside_a_networ
     work, engine = Work(monkeypatch, 0.02), MeanEngine()
     engine.on_gpu = on_gpu
     monkeypatch.setattr(pipeline, "WAITING", 2)
-    work.run(tmp_path, each, 128, engine)
+    work.run(tmp_path, each, 256, engine)
     assert max(work.most) == threads
+
+
+def test_the_network_gets_its_first_picture_before_a_whole_lot_is_decoded(tmp_path, monkeypatch):
+    work, engine, begun, waited = Work(monkeypatch), MeanEngine(), threading.Event(), []
+    submit = engine.submit
+    monkeypatch.setattr(engine, "submit", lambda *given: (begun.set(), submit(*given)))
+
+    def decode(*_):
+        if len(work.most) >= pipeline.FIRST:
+            waited.append(begun.wait(10))
+        return work.decode()
+
+    monkeypatch.setattr(pipeline, "_decode", decode)
+    monkeypatch.setattr(pipeline.process, "thread_limit", lambda: 1)
+    work.run(tmp_path, 2 * pipeline.AHEAD, 2 * pipeline.AHEAD, engine)
+    assert len(waited) == 2 * pipeline.AHEAD - pipeline.FIRST and all(waited)
 
 
 def test_all_cores_decode_where_the_network_waits_and_half_where_it_does_not(tmp_path, monkeypatch):
