@@ -44,6 +44,8 @@ class Engine(ABC):
     """What the user should know of it, or empty."""
     on_gpu = False
     """Whether the network leaves the CPU's cores to others."""
+    by_batch = False
+    """Whether a picture may wait for those that follow it."""
 
     def begin_video(self) -> None:  # noqa: B027
         """The next picture is a video's first."""

@@ -45,6 +45,8 @@ class _Batch:
 class OnnxRuntimeEngine(Engine):
     """Runs one network in batches; results come in order, during some later `submit` or `flush`."""
 
+    by_batch = True
+
     def __init__(self, path: Path, network: Network, precision: str = "fp32", device: str | None = None) -> None:
         """Build. `precision` is "fp32" (no TF32) or "bf16" (TF32 on a GPU); `device` None is CUDA where there is one.
         Raises InputError for a network whose input is not [N, channels, size, size], that ONNX Runtime cannot run, or

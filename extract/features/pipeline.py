@@ -24,9 +24,10 @@ from extract.media import images
 from extract.media.frames import Frames
 from extract.networks.registry import Network
 from extract.runtime import process
+from extract.runtime.errors import InputError
 
 AHEAD = 64
-"""Decoded pictures that may wait for the network, or two lots a thread: 64 x 260 x 260 x 3 bytes are 13 MB."""
+"""Decoded pictures that may wait for the network, or two lots a thread: 64 of 260 pixels are 13 MB, of 64 threads 415."""
 LOT, FIRST = 16, 2
 """Pictures that a thread decodes at a time: handing over each alone costs as much as half of its decoding. The first
 lot of a video is short, as the network may wait for it.
@@ -136,6 +137,8 @@ class Consumer:
     engine: Engine
     write: Callable[[Job, VideoFeatures, list[Failure]], None]
     takes: Callable[[Job], bool]
+    leave_out: Callable[[Job], None] | None = None
+    """What becomes of a video whose values cannot be kept; None: it is refused."""
 
     def submit(self, video: _Open, row: int, path: Path, picture: DecodedPicture) -> None:
         """Queue a video's picture."""
@@ -147,7 +150,13 @@ class Consumer:
     def finish(self, video: _Open) -> None:
         """Write a video that is complete. Raises InputError for a value that is not finite, or too large."""
         features = video.features()
-        check_values(features, self.engine.network.name, video.job.video)
+        try:
+            check_values(features, self.engine.network.name, video.job.video)
+        except InputError:
+            if self.leave_out is None:
+                raise
+            self.leave_out(video.job)
+            return
         self.write(video.job, features, video.failures)
 
 
@@ -161,8 +170,9 @@ def extract(
     """Run every picture of `jobs` through the engine, in order; None among them means: finish what is open first.
 
     `write(job, features, failures)` is called once per video, in order, as soon as it is complete; `advance(count)` per
-    picture. `companions` take the same pixels, a lot after this engine: their threads would be in each other's way.
-    Raises InputError for the first video with a value that is not finite, or too large.
+    picture. `companions` take the same pixels, a lot at a time, in turn with this engine: picture by picture their
+    threads would be in each other's way. Raises InputError for the first video with a value that is not finite, or too
+    large.
     """
     networks = [Consumer(engine, write, lambda _: True), *companions]
     on_the_way: deque[tuple[Consumer, _Open]] = deque()

@@ -18,7 +18,7 @@ from extract.features import pipeline, provenance, store
 from extract.features.base import FeatureStep, OnProgress
 from extract.networks import facts, registry, weights
 from extract.runtime import inputs, locks
-from extract.runtime.errors import warn
+from extract.runtime.errors import InputError, warn
 from extract.runtime.file_names import printable
 from extract.runtime.run_folder import file_hash, sweep, write_json
 
@@ -84,10 +84,11 @@ class NetworkStep(FeatureStep[pipeline.Job]):
     ) -> None:
         """Run the pictures of the videos that come through the network, and through its companions."""
         engines = self._engines or create.EngineCache()
+        companions = [consumer for step in self.companions if (consumer := step.accompany(engines))]
         for path, jobs in itertools.groupby(stream, self._choose_file()):
             runner = engines.create(self.settings.engine, path, self.network, self.settings.precision)
-            companions = [consumer for step in self.companions if (consumer := step.accompany(engines))]
-            pipeline.extract(runner, jobs, self._writer(runner, release), advance, companions)
+            beside = [] if runner.by_batch else companions
+            pipeline.extract(runner, jobs, self._writer(runner, release), advance, beside)
 
     def shares_pictures(self, other: NetworkStep) -> bool:
         """Whether both networks take the same pixels."""
@@ -95,21 +96,31 @@ class NetworkStep(FeatureStep[pipeline.Job]):
 
     def accompany(self, engines: create.EngineCache) -> pipeline.Consumer | None:
         """What takes decoded pictures of the videos that are missing here, and that no other process makes; None where
-        none is missing, or they are of several files.
+        none is missing, they are of several files, or pictures would wait for those of later videos. What is wrong with
+        this network, or what it says of a video, is left to its own turn.
         """
-        if not self.todo() or self._fold_of:
+        try:
+            if not self.todo() or self._fold_of:
+                return None
+            runner = engines.create(self.settings.engine, self._path, self.network, self.settings.precision)
+        except InputError:
             return None
-        runner = engines.create(self.settings.engine, self._path, self.network, self.settings.precision)
-        claims = locks.Claims(self.folder / ".locks")
+        if runner.by_batch:
+            return None
+        claims, refused = locks.Claims(self.folder / ".locks"), set[str]()
 
         def takes(job: pipeline.Job) -> bool:
-            if not claims.take(job.video):
+            if refused or not claims.take(job.video):
                 return False
             if done := self.is_done(job):
                 claims.release(job.video)
             return not done
 
-        return pipeline.Consumer(runner, self._writer(runner, claims.release), takes)
+        def leave_out(job: pipeline.Job) -> None:
+            refused.add(job.video)
+            claims.release(job.video)
+
+        return pipeline.Consumer(runner, self._writer(runner, claims.release), takes, leave_out)
 
     def _writer(
         self, runner: Engine, release: Callable[[str], None]

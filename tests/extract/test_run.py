@@ -82,8 +82,9 @@ def all_files(work):
     return {str(path.relative_to(work)): path.read_bytes() for path in work.rglob("*.safetensors")}
 
 
-@pytest.mark.parametrize(("size", "times"), [(32, 1), (16, 2)])
-@pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize(
+    ("size", "times", "engine"), [(32, 1, "openvino"), (16, 2, "openvino"), (32, 2, "onnxruntime")]
+)
 def test_networks_that_take_the_same_pixels_share_what_is_decoded(
     tmp_path, config, crops, network_file, monkeypatch, size, times, engine
 ):
@@ -145,6 +146,33 @@ def test_after_an_error_both_networks_go_on_in_the_same_process(tmp_path, config
     assert len(all_files(work)) == 3
     run.main(both, work)
     assert all_files(work) == all_files(tmp_path / "calm")
+
+
+def test_what_is_wrong_with_a_companion_waits_for_its_own_turn(tmp_path, config, network_file, monkeypatch):
+    both, work, check = with_another(config, tmp_path, network_file, 32), tmp_path / "work", pipeline.check_values
+
+    def refuse(features, network, video):
+        if (network, video) == ("other", "b_left"):
+            raise InputError("not finite")
+        check(features, network, video)
+
+    with monkeypatch.context() as odd:
+        odd.setattr(pipeline, "check_values", refuse)
+        with pytest.raises(InputError, match="not finite"):
+            run.main(both, work)
+    found = {(path.parent.name, path.stem) for path in work.rglob("*.safetensors")}
+    assert {("net", video) for video in ("a", "b_left", "empty")} < found, "the first network is whole"
+    assert ("other", "b_left") not in found
+    run.main(both, work)
+    assert {
+        video
+        for network, video in {(path.parent.name, path.stem) for path in work.rglob("*.safetensors")}
+        if network == "other"
+    } == {"a", "b_left", "empty"}
+    (tmp_path / "other.onnx").write_bytes(b"junk")
+    with pytest.raises(InputError, match=r"other\.onnx"):
+        run.main(both, tmp_path / "anew")
+    assert len(list((tmp_path / "anew" / "features" / "net").glob("*.safetensors"))) == 3
 
 
 def test_three_networks_are_two_that_share_and_one(tmp_path, config, network_file):
