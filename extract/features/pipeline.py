@@ -27,7 +27,7 @@ from extract.runtime import process
 from extract.runtime.errors import InputError
 
 AHEAD = 64
-"""Decoded pictures that may wait for the network, or two lots a thread: 64 of 260 pixels are 13 MB, of 64 threads 415."""
+"""Decoded pictures that may wait for the network, or two lots a thread: 64 of 260 pixels are 13 MB."""
 LOT, FIRST = 16, 2
 """Pictures that a thread decodes at a time: handing over each alone costs as much as half of its decoding. The first
 lot of a video is short, as the network may wait for it.
