@@ -3,8 +3,8 @@
 (a) reference: torch eager, batches of 64, autograd graph kept, PIL in the same thread, a growing array by concatenation
     (the authors' notebooks); (b) one picture at a time through ONNX Runtime with OpenCV resizing (EmotiEffLib);
 (c) ours, JPEG files to finished store; (d) our engine alone on ready pixels. tf_efficientnet_b0 with random weights:
-speed does not depend on them, as the features are of ordinary size. The ways take turns, so that a drifting machine
-slows all alike.
+speed does not depend on them, as the features are of ordinary size. The ways take turns, there and back, so that a
+drifting machine slows all alike.
 `--long N` measures something else: memory and steadiness of a long run (`bench_long.py`).
 """
 
@@ -42,6 +42,8 @@ WAYS = {
     "c": "ours, JPEG to store",
     "d": "our engine alone, ready pixels",
 }
+PAUSE = 0.2
+"""Seconds before each way: threads of ONNX Runtime and torch spin a while when they have nothing to do any more."""
 Way = Callable[[], object]
 OPERATIONS = 2 * 0.39e9
 """Of one picture of 224 pixels: a multiply and an add for each of 0.39 billion (Tan and Le, "EfficientNet", 2019)."""
@@ -69,9 +71,10 @@ def main(pictures: int = 512, repeats: int = 5, seed: int = 0, device: str = "cp
         ways = _ways(job, module, file, engine, folder)
         seconds: dict[str, list[float]] = {way: [] for way in ways}
         for round_ in range(repeats + 1):
-            for way, run in ways.items():
+            for way in list(ways)[:: 1 if round_ % 2 else -1]:  # whoever follows a slow one finds cold caches
+                time.sleep(PAUSE)
                 began = time.perf_counter()
-                run()
+                ways[way]()
                 if round_:  # the first round warms caches and clocks
                     seconds[way].append(time.perf_counter() - began)
         made = store.read(folder / STORE)
