@@ -19,8 +19,8 @@ ARCH = "tf_efficientnet_b0"
 CHECKPOINT = "b0.pt"
 CROP = 112
 """Edge of Aff-Wild2's cropped_aligned pictures, in pixels."""
-PICTURES_SEEN = 16
-"""By the batch norms of a random network."""
+CALIBRATION = 16
+"""Pictures that a random network's batch norms see."""
 
 
 def make_crops(folder: Path, count: int, seed: int) -> pipeline.Job:
@@ -51,7 +51,7 @@ def random_network(folder: Path, seed: int) -> tuple[Any, Path]:
     outputs = len(NETWORK.classes or ())
     module = checkpoints.import_timm().create_model(ARCH, num_classes=outputs, bn_momentum=1.0)
     rng = np.random.default_rng(seed)
-    pixels = np.stack([images.fit(draw_crop(rng), NETWORK.size, NETWORK.colour) for _ in range(PICTURES_SEEN)])
+    pixels = np.stack([images.fit(draw_crop(rng), NETWORK.size, NETWORK.colour) for _ in range(CALIBRATION)])
     normal = (pixels / INPUT_SCALE - NETWORK.mean) / NETWORK.std
     with torch.no_grad():
         module.train()(torch.from_numpy(normal.astype(np.float32)).permute(0, 3, 1, 2))

@@ -90,9 +90,9 @@ class NetworkStep(FeatureStep[pipeline.Job]):
             beside = [] if runner.by_batch else companions
             pipeline.extract(runner, jobs, self._writer(runner, release), advance, beside)
 
-    def shares_pictures(self, other: NetworkStep) -> bool:
+    def shares_pictures(self, step: NetworkStep) -> bool:
         """Whether both networks take the same pixels."""
-        return (self.network.size, self.network.colour) == (other.network.size, other.network.colour)
+        return (self.network.size, self.network.colour) == (step.network.size, step.network.colour)
 
     def accompany(self, engines: create.EngineCache) -> pipeline.Consumer | None:
         """What takes decoded pictures of the videos that are missing here, and that no other process makes; None where
