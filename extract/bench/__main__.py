@@ -26,6 +26,7 @@ def command(
     ] = False,
     batch: Annotated[int, typer.Option(help="With --learning: pictures of a batch.", min=2)] = 64,
     device: Annotated[str, typer.Option(help="What ours runs on: cpu, or cuda where there is a GPU.")] = "cpu",
+    precision: Annotated[str, typer.Option(help="What ours computes in: fp32, or bf16 where the CPU has it.")] = "fp32",
     as_json: cli.AsJson = False,
 ) -> None:
     """Measure extraction against the published ways, or with --long over time. Takes some minutes."""
@@ -42,7 +43,7 @@ def command(
             tenths = long_run.main(long, network, seed)
             print(json.dumps(asdict(tenths), default=list) if as_json else long_run.table(tenths))
             return
-        result = main(pictures, repeats, seed, device)
+        result = main(pictures, repeats, seed, device, precision)
         if as_json:
             print(json.dumps(result))
             return
@@ -54,7 +55,7 @@ def command(
                 print(f"| ({way}) {WAYS[way]} | pip install -e .[bench] | |")
         print(f"| hashing its features, when written and when read | {result['checking']:.3%} of (c)'s time | |")
         if "difference" in result:
-            print(f"| its outputs' difference from the CPU's, relative | {result['difference']:.1e} | |")
+            print(f"| its outputs' difference from the CPU's in fp32, relative | {result['difference']:.1e} | |")
         if "peak" in result:
             most = "a matrix product's here" if device == "cpu" else "the GPU's"
             print(f"| (d)'s float32 operations, of {most} | {result['peak']:.1%} | |")
@@ -63,6 +64,7 @@ def command(
 EXAMPLES = """Examples:
 python -m extract.bench                                          beside the published ways
 python -m extract.bench --device cuda                            on a GPU, beside the published ways here
+python -m extract.bench --precision bf16                         on a CPU that has bf16
 python -m extract.bench --learning --pictures 256 --repeats 1    fine-tuning beside a bare loop
 python -m extract.bench --long 50000                             a long run, tf_efficientnet_b0
 python -m extract.bench --long 50000 --network demo_enet         the same with a small network"""

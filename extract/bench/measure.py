@@ -24,7 +24,7 @@ from extract.bench.fixtures import NETWORK, make_crops, random_network
 from extract.engines import onnx_session
 from extract.engines.graph import Outputs
 from extract.engines.onnxruntime_engine import OnnxRuntimeEngine
-from extract.engines.openvino_engine import OpenVinoEngine
+from extract.engines.openvino_engine import PRECISIONS, OpenVinoEngine
 from extract.features import pipeline, store
 from extract.media import images
 from extract.networks.registry import IMAGENET_MEAN, IMAGENET_STD
@@ -55,19 +55,22 @@ COMPARED_PICTURES = 100
 """Pictures on which two engines' outputs are compared."""
 
 
-def main(pictures: int = 512, repeats: int = 5, seed: int = 0, device: str = "cpu") -> dict[str, float]:
+def main(
+    pictures: int = 512, repeats: int = 5, seed: int = 0, device: str = "cpu", precision: str = "fp32"
+) -> dict[str, float]:
     """Median frames/s of each way over `repeats` rounds on `pictures` generated crops, and the ratios of (c); under
     "checking" the part of (c)'s time that hashing takes, when written and when read; under "peak" the part of the
     device's float32 operations that (d) uses, by `find_peak`, where that is known.
 
-    With `device` "cuda", ours runs there: "difference" is then the largest of its outputs from the CPU engine's, in
-    units of the largest output. Raises InputError where there is no GPU that ONNX Runtime can use.
+    With `device` "cuda", or `precision` "bf16", ours runs so: "difference" is then the largest of its outputs from the
+    CPU engine's in fp32, in units of the largest output. Raises InputError where there is no GPU that ONNX Runtime can
+    use, or this CPU has no bf16.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         job = make_crops(folder / "crops" / "video", pictures, seed)
         module, file = random_network(folder, 0)
-        engine = create_engine(file, device)
+        engine = create_engine(file, device, precision)
         ways = _ways(job, module, file, engine, folder)
         seconds: dict[str, list[float]] = {way: [] for way in ways}
         for round_ in range(repeats + 1):
@@ -80,7 +83,8 @@ def main(pictures: int = 512, repeats: int = 5, seed: int = 0, device: str = "cp
         made = store.read(folder / STORE)
         arrays = [made.frame, *(getattr(made, kind) for kind in made.has())]
         hashing = statistics.median(timeit.repeat(lambda: [*map(store.array_hash, arrays)], number=1, repeat=9))
-        difference = compare_engines(create_engine(file, "cpu"), engine, job) if device == "cuda" else None
+        plain = device == "cpu" and precision == "fp32"
+        difference = None if plain else compare_engines(create_engine(file, "cpu"), engine, job)
     took = {way: statistics.median(values) for way, values in seconds.items()}
     rates = {way: pictures / median for way, median in took.items()}
     return (
@@ -88,18 +92,25 @@ def main(pictures: int = 512, repeats: int = 5, seed: int = 0, device: str = "cp
         | {f"c/{way}": rates["c"] / rates[way] for way in rates if way != "c"}
         | {"checking": 2 * hashing / took["c"]}
         | ({"difference": difference} if difference is not None else {})
-        | ({"peak": rates["d"] * OPERATIONS / most} if (most := find_peak(device)) else {})
+        | ({"peak": rates["d"] * OPERATIONS / most} if precision == "fp32" and (most := find_peak(device)) else {})
     )
 
 
-def create_engine(file: Path, device: str) -> pipeline.Engine:
-    """Our engine of a device, "cpu" or "cuda". Raises InputError for another one, or a GPU that cannot be used."""
+def create_engine(file: Path, device: str, precision: str = "fp32") -> pipeline.Engine:
+    """Our engine of a device, "cpu" or "cuda". Raises InputError for another one, a GPU that cannot be used, or bf16
+    where the CPU has none.
+    """
+    if precision not in PRECISIONS.values():
+        raise InputError(f"--precision {precision}: no such precision; expected {' or '.join(PRECISIONS.values())}")
     if device == "cpu":
-        return OpenVinoEngine(file, NETWORK)
+        engine = OpenVinoEngine(file, NETWORK, precision)
+        if engine.remark:
+            raise InputError(f"--precision {precision}: {engine.remark}")
+        return engine
     if device != "cuda" or onnx_session.find_device() != "cuda":
         what = "no such device" if device != "cuda" else "ONNX Runtime finds no GPU that it can use"
         raise InputError(f"--device {device}: {what}; expected cpu, or cuda where there is one")
-    return OnnxRuntimeEngine(file, NETWORK, "fp32", "cuda")
+    return OnnxRuntimeEngine(file, NETWORK, precision, "cuda")
 
 
 def compare_engines(first: pipeline.Engine, second: pipeline.Engine, job: pipeline.Job) -> float:

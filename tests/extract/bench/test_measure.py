@@ -7,6 +7,18 @@ from extract.bench import fixtures, measure
 from extract.runtime.errors import InputError
 
 
+def test_bf16_is_another_engine_or_refused_where_the_cpu_has_none(tmp_path):
+    _, file = fixtures.random_network(tmp_path, 0)
+    job = fixtures.make_crops(tmp_path / "crops" / "video", 2, 0)
+    try:
+        engine = measure.create_engine(file, "cpu", "bf16")
+    except InputError as error:
+        assert str(error).startswith("--precision bf16: this CPU has no bf16")
+        return
+    difference = measure.compare_engines(measure.create_engine(file, "cpu"), engine, job)
+    assert engine.runs.endswith("bf16") and 1e-4 < difference < 0.3
+
+
 @pytest.mark.slow
 def test_every_way_is_measured_on_the_same_pictures():
     pytest.importorskip("onnxruntime", reason="way (b) needs the extra [bench]")
