@@ -47,9 +47,9 @@ def main(config: Config, asked: RunRequest) -> MultitaskReport:
 def _run_once(config: Config, asked: RunRequest) -> MultitaskReport | None:
     """The whole of parts that are up to date; None where another command made a part anew before it was read."""
     began = time.monotonic()
-    reports = {}
-    single_task.train_heads(config, list_parts(asked))
-    for part in list_parts(asked):
+    reports, parts = {}, list_parts(asked)
+    single_task.train_heads(config, parts)
+    for part in parts:
         step(part.task)
         reports[tasks.find(part.task).name] = single_task.main(config, part)
     paths = extract_run.resolve(config, asked.work).corpus.task(MTL)

@@ -216,11 +216,8 @@ def command(
         names = _split_heads(heads)
         settings = extract_config.load(Config, config, overrides)
         _check_storage(storage)  # not after hours
+        _check_all(task, given or study or names)
         folder = work or Path("runs") / settings.corpus.name
-        if task == ALL_TASKS and (given or study or names):
-            raise InputError(
-                f"--task {ALL_TASKS}: heads, predictions, studies are of one task; give --task au, expr or va"
-            )
         tasks = find_tasks(task, settings)
         asked: dict[str, Any] = {"heads": names, "predictions": given, "submissions": submissions}
         if dry_run:
@@ -269,6 +266,11 @@ def _check_storage(storage: str) -> None:
         from heads.tune import storage as tune_storage
 
         tune_storage.parse(storage)
+
+
+def _check_all(task: str, of_one_task: object) -> None:
+    if task == ALL_TASKS and of_one_task:
+        raise InputError(f"--task {ALL_TASKS}: heads, predictions, studies are of one task; give --task au, expr or va")
 
 
 def _split_heads(heads: str | None) -> list[str] | None:

@@ -62,39 +62,38 @@ class FoldProcess:
         self._process = context.Process(target=_work, args=(self._taken, theirs), daemon=True)
         with theirs, process.hidden_script(), _no_ctrl_c():
             self._process.start()
-        self._question: tuple[Callable[..., Any], tuple[Any, ...]] | None = None
         self._answers: list[Any] = []
-        self._sending: threading.Thread | None = None
+        self._sending: list[threading.Thread] = []
         self._send(job)
 
     def _send(self, told: bytes) -> None:
         """Tell the process what to do, in a thread: more than a pipe holds, so this waits for it to be there."""
-        before = self._sending
+        before = [*self._sending]
 
         def send() -> None:
-            if before is not None:
-                before.join()
+            for thread in before:
+                thread.join()
             with suppress(OSError):  # it has ended
                 self._connection.send_bytes(told)
 
-        self._sending = threading.Thread(target=send, daemon=True)
-        self._sending.start()
+        self._sending.append(thread := threading.Thread(target=send, daemon=True))
+        thread.start()
 
-    def ask(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Let the process call a function of a module, once; `answer` has what it returns."""
-        self._question = function, arguments
-        self._send(pickle.dumps(self._question))
+    def call(self, function: Callable[..., T], *arguments: Any) -> Callable[[], T]:
+        """Let the process call a function of a module, once. What is returned gives what it returns, and waits for it
+        once `results` have been read; it calls the function here, where the process was lost.
+        """
+        self._send(pickle.dumps((function, arguments)))
 
-    def answer(self) -> Any:
-        """What the function returned, as soon as `results` are there; it is called here, where the process was lost."""
-        assert self._question is not None, "nothing was asked"
-        function, arguments = self._question
-        while not self._answers:
-            try:
-                self._answers += [found for number, found in [self._connection.recv()] if number == ANSWER]
-            except (EOFError, OSError):
-                return function(*arguments)
-        return self._answers[0]
+        def answer() -> T:
+            with suppress(EOFError, OSError):
+                while not self._answers:
+                    number, found = self._connection.recv()
+                    if number == ANSWER:
+                        self._answers.append(found)
+            return self._answers[0] if self._answers else function(*arguments)
+
+        return answer
 
     def take(self, number: int) -> bool:
         """Whether nobody has taken a fold yet: it is the caller's now."""
@@ -113,8 +112,8 @@ class FoldProcess:
         """End it, whatever it does."""
         self._process.kill()
         self._process.join()
-        if self._sending is not None:
-            self._sending.join()
+        for thread in self._sending:
+            thread.join()
         self._connection.close()
 
 
@@ -139,10 +138,7 @@ def begin(
 
 def begin_call(helper: FoldProcess | None, function: Callable[..., T], *arguments: Any) -> Callable[[], T]:
     """Let the process call a function of a module, where there is one; what is returned waits for what it returns."""
-    if helper is None:
-        return partial(function, *arguments)
-    helper.ask(function, *arguments)
-    return helper.answer
+    return partial(function, *arguments) if helper is None else helper.call(function, *arguments)
 
 
 @contextmanager

@@ -97,13 +97,28 @@ class Forest:
         if len(self.columns) and self.columns[-1] >= x.shape[1]:
             raise IndexError(f"these trees look at column {self.columns[-1]} of {x.shape[1]}")
         out = np.empty((len(x), len(self.classes) - 1))
-        arrays = (self.columns, self.thresholds, self.ends, self.table, self.leaves, self.classes)
         global _scored_so_far
         _scored_so_far += len(x) * len(self.leaves)
-        raw = _raw_by_columns if _scored_so_far < WORTH_A_KERNEL else compile_kernel(_raw)
-        for start in range(0, len(x), PIECE):
-            raw(x[start : start + PIECE], *arrays, PLACE, out[start : start + PIECE])
+        if _scored_so_far < WORTH_A_KERNEL:
+            for start in range(0, len(x), PIECE):
+                self._score_by_numpy(x[start : start + PIECE], out[start : start + PIECE])
+        else:
+            arrays = (self.columns, self.thresholds, self.ends, self.table, self.leaves, self.classes)
+            compile_kernel(_raw)(x, *arrays, PLACE, out)
         return out
+
+    def _score_by_numpy(self, x: NDArray[np.float32], out: NDArray[np.float64]) -> None:
+        """What `_raw` does, to the bit."""
+        left = np.full((len(x), self.table.shape[1]), ALL_BITS)
+        for c, column in enumerate(self.columns):
+            value = x[:, column].astype(np.float64)
+            value[np.abs(value) <= ZERO] = 0.0
+            start, end = self.ends[c : c + 2]
+            left &= self.table[start + c + np.searchsorted(self.thresholds[start:end], value)]
+        bits = left.astype(np.int64)
+        chosen = self.leaves[np.arange(len(self.leaves)), PLACE[((bits & -bits) * MAGIC & 0xFFFF) >> SHIFT]]
+        for k, (first, end) in enumerate(pairwise(self.classes)):
+            out[:, k] = np.cumsum(chosen[:, first:end], axis=1)[:, -1] if end > first else 0.0  # tree by tree
 
 
 def _nodes(tree: dict[str, str], leaves: NDArray[np.float64]) -> Iterator[tuple[int, float, int]]:
@@ -127,29 +142,6 @@ def _nodes(tree: dict[str, str], leaves: NDArray[np.float64]) -> Iterator[tuple[
         yield from walk(right[node])
 
     yield from walk(0)
-
-
-def _raw_by_columns(
-    x: NDArray[np.float32],
-    columns: NDArray[np.int64],
-    thresholds: NDArray[np.float64],
-    ends: NDArray[np.int64],
-    table: NDArray[np.uint16],
-    leaves: NDArray[np.float64],
-    classes: NDArray[np.int64],
-    place: NDArray[np.int64],
-    out: NDArray[np.float64],
-) -> None:
-    """What `_raw` does, to the bit, by numpy."""
-    left = np.full((len(x), table.shape[1]), ALL_BITS)
-    for c, column in enumerate(columns):
-        value = x[:, column].astype(np.float64)
-        value[np.abs(value) <= ZERO] = 0.0
-        left &= table[ends[c] + c + np.searchsorted(thresholds[ends[c] : ends[c + 1]], value)]
-    bits = left.astype(np.int64)
-    chosen = leaves[np.arange(len(leaves)), place[((bits & -bits) * MAGIC & 0xFFFF) >> SHIFT]]
-    for k, (first, end) in enumerate(pairwise(classes)):
-        out[:, k] = np.cumsum(chosen[:, first:end], axis=1)[:, -1] if end > first else 0.0  # tree by tree
 
 
 def _raw(
