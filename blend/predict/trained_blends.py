@@ -28,6 +28,7 @@ from heads.base.threads import ENVIRONMENT
 if TYPE_CHECKING:
     from blend.decision.params import Params
     from heads.data.predictions import Predictions
+    from heads.train.bags import BaggedModel
     from heads.train.model import Model
 
 
@@ -87,15 +88,16 @@ class TrainedBlend:
     @cached_property
     def models(self) -> Mapping[str, VideoHead]:
         """The heads, ready to predict. Raises InputError for a model that is damaged or of another version."""
-        from heads.train.model import DamagedModel, Model
+        from heads.train import bags
+        from heads.train.model import DamagedModel
 
         for name in QUIET:
             os.environ.setdefault(name, ENVIRONMENT[name])
-        results: dict[str, Model] = {}
+        results: dict[str, Model | BaggedModel] = {}
         for head, folder in self.heads.items():
             try:
                 with _quiet():
-                    results[head] = Model.load(folder / MODEL)
+                    results[head] = bags.load(folder / MODEL)
             except DamagedModel as error:
                 raise InputError(f"{error}: {repair_advice(self)} makes it anew") from None
             if (other := results[head].head.task.name) != self.task.name:

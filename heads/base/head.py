@@ -10,11 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from extract.config import Strict
 from extract.features.store import KINDS
@@ -63,6 +63,10 @@ class HeadSettings(Strict):
     """"none", "recording" or "person": inputs less their mean there; or a table by kinds of inputs (data.relative)."""
     folds: int = Field(default=0, ge=0)
     """2 or more: also predict train out of fold, by recording (`oof.parquet`; see heads.data.splits)."""
+    bags: int = Field(default=0, ge=0)
+    """2 or more: so many models, each of which lacks the recordings of one fold of train. Their mean is predicted; of
+    train what the model says that has not seen it (`oof.parquet`).
+    """
     refit_val: bool = False
     """Also learn from train and validation together, with what was chosen on train alone (`test_trainval.parquet`)."""
 
@@ -84,6 +88,19 @@ class HeadSettings(Strict):
             kind, window, statistic = next(item for item in made if made.count(item) > 1)
             raise ValueError(f"the {statistic} of {kind} over {window} frames occurs twice")
         return value
+
+    @model_validator(mode="after")
+    def _one_number_of_folds(self) -> Self:
+        if self.bags == 1:
+            raise ValueError("bags = 1 would lack every video: give 2 or more, or 0 for none")
+        if self.folds and self.bags:
+            raise ValueError("bags make folds of their own: give folds or bags, not both")
+        return self
+
+    @property
+    def fold_count(self) -> int:
+        """Into how many folds train is cut; 0 where it is not."""
+        return count if (count := max(self.folds, self.bags)) > 1 else 0
 
     @property
     def may_lack(self) -> tuple[str, ...]:

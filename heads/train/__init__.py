@@ -1,6 +1,7 @@
 """One head, from its inputs to its finished folder.
 
 __main__.py: `python -m heads.train JOB.json`: one head in a process of its own, which ends with its parent.
+bags.py: Models of one head that each lack a fold of train; what they predict is their mean.
 causal.py: A head on a video that is still being made: each frame as if the video ended with it.
 cluster_job.py: Heads on a cluster: each is a job, done by one process at a time wherever it runs.
 fit.py: From a work folder to what a head learns from.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from extract.features.store import KINDS
 from heads.data import relative
 from heads.data.table import PRESENT, Block, Rows, Source, bare, hide_beside
+from heads.train.bags import BaggedModel
 from heads.train.model import Model
 
 CHOICE = 512
@@ -75,8 +76,12 @@ class FrameMemory:
         return np.isin(rows.frame, [*self._chosen])
 
 
-def predict_last(model: Model, memory: FrameMemory, classes: Mapping[str, tuple[str, ...]]) -> NDArray[np.float32]:
+def predict_last(
+    model: Model | BaggedModel, memory: FrameMemory, classes: Mapping[str, tuple[str, ...]]
+) -> NDArray[np.float32]:
     """What a model says of the last frame [outputs], as if the video ended there."""
+    if isinstance(model, BaggedModel):
+        return model.predict_with(lambda each: predict_last(each, memory, classes))
     rows = memory.rows(model.sources, model.columns, classes)
     settings, columns = model.head.settings.relative, model.temporal
     even = memory.choose(rows)  # the last frames, all of which are kept for windows, have no more weight than others
@@ -87,7 +92,7 @@ def predict_last(model: Model, memory: FrameMemory, classes: Mapping[str, tuple[
     return result
 
 
-def create_memory(models: Iterable[Model]) -> FrameMemory:
+def create_memory(models: Iterable[Model | BaggedModel]) -> FrameMemory:
     """An empty memory of what these models take for one frame."""
     reach, choice = 0, 0
     for model in models:

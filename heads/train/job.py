@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,9 @@ from heads.abaw.tasks import Task, find
 from heads.base.head import FAMILIES, HeadSettings, OnProgress, family, share_progress
 from heads.data import predictions, table
 from heads.data.people import NO_PEOPLE, People
-from heads.train import fit, out_of_fold
+from heads.train import bags, fit, out_of_fold
 from heads.train import provenance as head_inputs
+from heads.train.bags import BaggedModel
 from heads.train.model import DamagedModel, Model
 
 
@@ -55,11 +56,26 @@ class Job:
     """Of annotations, test list and features, as heads.run saw them; none: nothing is compared."""
     people: People = NO_PEOPLE
     """Groups of all videos that are learnt from, persons of all videos."""
+    bag: int | None = None
+    """The bag to learn, of a head that has some (`list_bags`); None: the whole head."""
 
     @property
     def folder(self) -> Path:
-        """Where the head's results go."""
-        return head_folder(self.work, self.task, self.name)
+        """Where the results go: of the head, or of its bag."""
+        folder = head_folder(self.work, self.task, self.name)
+        return folder if self.bag is None else out_of_fold.fold_folder(folder, self.bag)
+
+    @property
+    def label(self) -> str:
+        """The head's name, and which of its bags this is."""
+        return self.name if self.bag is None else f"{self.name}-bag{self.bag + 1}"
+
+    def list_bags(self) -> list[Job]:
+        """The bags that are missing, each as a job of its own; none where the model is there, or has none."""
+        if run_folder.is_done(self.folder / MODEL, self.learning):
+            return []
+        bags = [replace(self, bag=number, mark=self.learning) for number in range(self.settings.get("bags", 0))]
+        return [bag for bag in bags if not run_folder.is_done(bag.folder, bag.mark)]
 
     @property
     def family(self) -> str:
@@ -105,16 +121,21 @@ MODEL, MODEL_TRAINVAL = "model", "model_trainval"
 def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
     """Train and predict; write predictions, models, report.json, provenance.json and DONE. Returns the report.
 
+    Of a job for one bag it only learns that one, and returns nothing.
+
     A model that was finished under the same `job.learning` is kept, with its validation and out-of-fold predictions:
     then only the test list is predicted. Raises InputError for features that do not fit together or are not finite, or
     where nothing is labelled.
     """
     task = find(job.task)
+    learn = _learn if job.bag is None else _learn_bag
     if not run_folder.is_done(job.folder / MODEL, job.learning):
         try:
-            _learn(job, task, on_progress)
+            learn(job, task, on_progress)
         except fit.NoTrainingRows as error:
             raise InputError(f"{job.paths.train}: {error}") from error
+    if job.bag is not None:
+        return {}
     began = time.monotonic()  # what learning took is in learnt.json
     report = json.loads((job.folder / MODEL / "learnt.json").read_text(encoding="utf-8"))
     results = [path.name for path in sorted(job.folder.glob("*.parquet")) if not path.name.startswith("test")]
@@ -124,7 +145,7 @@ def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
             on_progress(0.95, "predicts test")
             listed = test_list.read(job.paths.test, task).videos
             try:
-                model = Model.load(job.folder / folder)
+                model = bags.load(job.folder / folder)
             except DamagedModel as error:
                 raise InputError(f"{error}; delete {job.folder / folder} and run the same command again") from error
             result = model.predict_videos(job.work, listed, people=job.people.persons)
@@ -161,20 +182,26 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
     for path in job.folder.glob("*.parquet"):
         path.unlink()
     (job.folder / MODEL).mkdir(parents=True)
-    settings = check(family(str(job.settings["family"])).Settings, job.settings, f"head {job.name}")
+    settings = _settings(job)
     on_progress(0.0, "reads features")
     train, val = (labels.read_folder(folder, task) for folder in (job.paths.train, job.paths.val))
-    prepared = _prepare(job, settings, train, task, thin=settings.folds < 2)
-    steps = [settings.folds if settings.folds > 1 else 0, 1, int(settings.refit_val)]
+    prepared = _prepare(job, settings, train, task, thin=not settings.fold_count)
+    steps = [settings.fold_count, int(not settings.bags), max(1, settings.bags) * int(settings.refit_val)]
     at = [0.02 + 0.88 * sum(steps[:i]) / sum(steps) for i in range(4)]
     told = [share_progress(on_progress, start, end - start) for start, end in pairwise(at)]
     report = {"head": job.name, "task": task.name, "metric": task.metric, "seed": job.seed, "family": settings.family}
-    if settings.folds > 1:
+    if settings.fold_count:
         report |= out_of_fold.predict(prepared, train, job.folder, job.learning, told[0])
-    model, facts, dev_score = fit.fit(prepared, prepared.part, job.seed, told[1])
-    report |= _facts(job, model, prepared.part, train) | {"dev_score": dev_score, **facts}
+    model: Model | BaggedModel
+    if settings.bags:
+        model = _collect_bags(job.folder, len(report["oof_folds"]), job.folder / MODEL)
+        facts: dict[str, Any] = {"dev_score": None, "bags": len(model.models)}
+    else:
+        model, found, dev_score = fit.fit(prepared, prepared.part, job.seed, told[1])
+        facts = {"dev_score": dev_score, **found}
+        model.save(job.folder / MODEL)
+    report |= _facts(job, model, prepared.part, train) | facts
     del prepared
-    model.save(job.folder / MODEL)
     report |= _validation(job, model, val)
     if settings.refit_val:
         report["trainval"] = _both(job, model, {**train, **val}, told[2])
@@ -187,6 +214,31 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
     shutil.rmtree(job.folder / out_of_fold.FOLDS, ignore_errors=True)
 
 
+def _learn_bag(job: Job, task: Task, on_progress: OnProgress) -> None:
+    """One bag's fold, in its own folder, where the whole head finds it."""
+    assert job.bag is not None
+    settings = _settings(job)
+    on_progress(0.0, "reads features")
+    train = labels.read_folder(job.paths.train, task)
+    prepared = _prepare(job, settings, train, task, thin=False)
+    out_of_fold.learn_fold(prepared, train, job.bag, job.folder, job.mark, share_progress(on_progress, 0.02, 0.97))
+    _check_inputs(job, task, test=False)
+
+
+def _collect_bags(folder: Path, count: int, model: Path) -> BaggedModel:
+    """The models of so many folds of `folder`, kept in the folder `model`."""
+    places = [out_of_fold.fold_folder(folder, number) / out_of_fold.FOLD_MODEL for number in range(count)]
+    bags.collect(places, model)
+    result = bags.load(model)
+    assert isinstance(result, BaggedModel), "a head with bags has two folds or more"
+    return result
+
+
+def _settings(job: Job) -> HeadSettings:
+    """The family's settings of the job. Raises InputError."""
+    return check(family(str(job.settings["family"])).Settings, job.settings, f"head {job.name}")
+
+
 def _prepare(
     job: Job, settings: HeadSettings, annotations: dict[str, Annotation], task: Task, thin: bool, dev: bool = True
 ) -> fit.TrainData:
@@ -197,10 +249,15 @@ def _prepare(
 def _check_inputs(job: Job, task: Task, test: bool = True) -> None:
     """Raise InputError where what was read is no longer what heads.run took the job's marks from."""
     if job.inputs and (what := head_inputs.describe_changes(job.inputs, job.paths, task, job.work, test)):
+        if job.bag is not None:
+            run_folder.begin(job.folder)
+        shutil.rmtree(job.folder / out_of_fold.FOLDS, ignore_errors=True)
         raise InputError(f"head {job.name}: {what} changed while they were read; run the same command again")
 
 
-def _facts(job: Job, model: Model, part: fit.TrainDevSplit, train: dict[str, Annotation]) -> dict[str, Any]:
+def _facts(
+    job: Job, model: Model | BaggedModel, part: fit.TrainDevSplit, train: dict[str, Annotation]
+) -> dict[str, Any]:
     """The report's part about what was learnt from."""
     again = model.head.settings.refit and not model.head.learns_dev and len(part.dev) > 0
     return {
@@ -212,7 +269,7 @@ def _facts(job: Job, model: Model, part: fit.TrainDevSplit, train: dict[str, Ann
     }
 
 
-def _validation(job: Job, model: Model, val: dict[str, Annotation]) -> dict[str, Any]:
+def _validation(job: Job, model: Model | BaggedModel, val: dict[str, Annotation]) -> dict[str, Any]:
     """Write val.parquet; returns the report's part about validation (labelled frames with a face, as published)."""
     result = model.predict_videos(job.work, val, people=job.people.persons)
     score, parts, frames = fit.score_predictions(result, val, model.head.task)
@@ -231,18 +288,33 @@ def _validation(job: Job, model: Model, val: dict[str, Annotation]) -> dict[str,
     }
 
 
-def _both(job: Job, model: Model, annotations: dict[str, Annotation], on_progress: OnProgress) -> dict[str, Any]:
+def _both(
+    job: Job, model: Model | BaggedModel, annotations: dict[str, Annotation], on_progress: OnProgress
+) -> dict[str, Any]:
     """Learn from train and validation together, each row once, with what was chosen on train; save that model beside.
+    Of a bagged head as many models anew, each of which lacks, and chooses without, a fold of both.
 
     The model's head is used up: it has been saved. Validation scores are never of this one.
     """
-    prepared = _prepare(job, model.head.settings, annotations, model.head.task, thin=True, dev=False)
-    part, head = prepared.part, model.head
-    if head.learns_dev:
-        head = fit.create_head(prepared)
-        head.fit(part.train, part.dev, job.seed, on_progress)
-    else:
-        head.refit(part.train, job.seed, on_progress)
+    settings, head = model.head.settings, model.head
+    prepared = _prepare(job, settings, annotations, head.task, thin=not settings.bags, dev=bool(settings.bags))
     (job.folder / MODEL_TRAINVAL).mkdir()
-    fit.as_model(prepared, head).save(job.folder / MODEL_TRAINVAL)
-    return {"rows": len(part.train), "videos": len(np.unique(part.train.rows.video))}
+    if settings.bags:
+        folder, count = job.folder / out_of_fold.FOLDS / MODEL_TRAINVAL, len(out_of_fold.divide(prepared, annotations))
+        for number in range(count):
+            place, tell = (
+                out_of_fold.fold_folder(folder, number),
+                share_progress(on_progress, number / count, 1 / count),
+            )
+            out_of_fold.learn_fold(prepared, annotations, number, place, job.learning, tell)
+        _collect_bags(folder, count, job.folder / MODEL_TRAINVAL)
+        rows = prepared.part.train_and_dev
+    else:
+        rows = prepared.part.train
+        if head.learns_dev:
+            head = fit.create_head(prepared)
+            head.fit(rows, prepared.part.dev, job.seed, on_progress)
+        else:
+            head.refit(rows, job.seed, on_progress)
+        fit.as_model(prepared, head).save(job.folder / MODEL_TRAINVAL)
+    return {"rows": len(rows), "videos": len(np.unique(rows.rows.video))}

@@ -118,7 +118,7 @@ class Model:
         Raises DamagedModel, before any library sees it, for a file that is not the one whose hash the folder's DONE
         has, and for files that do not fit together, whatever their hashes.
         """
-        _check(folder)
+        check_files(folder)
         try:
             model = _read(folder)
             model.head.check(model.columns)
@@ -137,7 +137,7 @@ class Model:
             raise DamagedModel(
                 f"{folder}: the model cannot be read ({why}); it is damaged or of another version"
             ) from error
-        _check(folder)  # what was read is what was compared, also where somebody learns it anew meanwhile
+        check_files(folder)  # what was read is what was compared, also where somebody learns it anew meanwhile
         return model
 
 
@@ -156,8 +156,8 @@ def _read(folder: Path) -> Model:
     return Model(head, sources, temporal, tuple(columns), f"{folder}: ")
 
 
-def _check(folder: Path) -> None:
-    """Raise Damaged where a file of a finished model is not what it was."""
+def check_files(folder: Path) -> None:
+    """Raise DamagedModel where a file of a finished model is not what it was."""
     if (folder / run_folder.DONE_FILE).exists() and (file := run_folder.damage(folder, beside=False)) is not None:
         raise DamagedModel(f"{file}: {'gone' if not file.exists() else 'not what it was'} since the model was made")
 

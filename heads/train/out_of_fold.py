@@ -7,7 +7,8 @@ that a killed run goes on with the next one.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from heads.train.fit import NoTrainingRows, TrainData
 
 OOF = "oof.parquet"
 FOLDS = "folds"
+FOLD_MODEL = "model"
+"""Below a fold's folder, where its model is kept for a bag."""
 
 
 def predict(
@@ -34,45 +37,84 @@ def predict(
     of their own. Folds that were finished under the same `mark` are not made again. Raises NoTrainingRows where fewer
     than two recordings (or people, where they are known) have annotated frames with features.
     """
+    held = divide(prepared, annotations)
+    reports: list[dict[str, Any]] = []
+    results: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
+    for number in range(len(held)):
+        note = f"fold {number + 1} of {len(held)}: "
+        tell = share_progress(on_progress, number / len(held), 1 / len(held), note)
+        learn_fold(prepared, annotations, number, place := fold_folder(folder, number), mark, tell)
+        reports.append(json.loads((place / "report.json").read_text(encoding="utf-8")))
+        results |= predictions.read(place / OOF, prepared.task).videos
+    whole = predictions.Predictions(prepared.task.outputs, results)
+    predictions.write(folder / OOF, whole)
+    score, _, frames = fit.score_predictions(whole, annotations, prepared.task)
+    return {"oof_score": score, "oof_frames": frames, "oof_folds": reports}
+
+
+def fold_folder(folder: Path, number: int) -> Path:
+    """Where a fold of the head in `folder` is kept until all are there."""
+    return folder / FOLDS / str(number)
+
+
+def divide(prepared: TrainData, annotations: Mapping[str, Annotation]) -> list[list[str]]:
+    """The videos of each fold: whole recordings (or people), at most as many folds as settings ask for.
+
+    Raises NoTrainingRows where there would be one alone.
+    """
     known = {video: annotations[video] for video in fit.by_video(prepared.labelled_rows.rows)}
     people = splits.name_groups(annotations, prepared.people.groups)
-    held = splits.fold_numbers(known, prepared.task, prepared.settings.folds, prepared.seed, people)
+    held = splits.fold_numbers(known, prepared.task, prepared.settings.fold_count, prepared.seed, people)
     if len(held) < 2:
+        key = "bags" if prepared.settings.bags else "folds"
         raise NoTrainingRows(
-            f"folds = {prepared.settings.folds} needs two or more videos with annotated frames that have features of "
-            f"{', '.join(source.network for source in prepared.sources)}; there is {len(held)} (two sides of one "
-            f"recording are one{', and so are all videos of a person' if people is not None else ''})"
+            f"{key} = {prepared.settings.fold_count} needs two or more videos "
+            f"with annotated frames that have features of {', '.join(source.network for source in prepared.sources)}; "
+            f"there is {len(held)} (two sides of one recording are "
+            f"one{', and so are all videos of a person' if people is not None else ''})"
         )
     group = dict(zip(annotations, splits.groups([*annotations], people).tolist(), strict=True))
     own = {group[video]: fold for fold in held for video in fold}
     for i, video in enumerate(sorted(annotations.keys() - known.keys())):  # nothing to learn from, but maybe features
         own.get(group[video], held[i % len(held)]).append(video)
-    reports: list[dict[str, Any]] = []
-    results: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
-    for number, videos in enumerate(held):
-        place, note = folder / FOLDS / str(number), f"fold {number + 1} of {len(held)}: "
-        if not run_folder.is_done(place, mark):
-            tell = share_progress(on_progress, number / len(held), 1 / len(held), note)
-            _fold(prepared, videos, known, place, mark, tell)
-        reports.append(json.loads((place / "report.json").read_text(encoding="utf-8")))
-        results |= predictions.read(place / OOF, prepared.task).videos
-    whole = predictions.Predictions(prepared.task.outputs, results)
-    predictions.write(folder / OOF, whole)
-    score, _, frames = fit.score_predictions(whole, known, prepared.task)
-    return {"oof_score": score, "oof_frames": frames, "oof_folds": reports}
+    return held
 
 
-def _fold(
-    prepared: TrainData, videos: list[str], known: dict[str, Annotation], folder: Path, mark: str, tell: OnProgress
+def learn_fold(
+    prepared: TrainData,
+    annotations: Mapping[str, Annotation],
+    number: int,
+    folder: Path,
+    mark: str,
+    on_progress: OnProgress,
 ) -> None:
-    """Learn from the other videos, predict these, and finish the fold's folder."""
+    """Learn from the other folds, predict this one, and finish its folder, with the model where it is a bag.
+
+    A fold that was finished under the same `mark` is not made again. One that there is not, as recordings are few, is
+    finished without results.
+    """
+    if run_folder.is_done(folder, mark):
+        return
     run_folder.begin(folder)
-    rest = np.array([video not in videos for video in prepared.labelled_rows.rows.videos])
-    part = prepared.restrict_to(rest)
-    model, facts, dev_score = fit.fit(part, part.part, part.seed, tell)
-    result = model.predict_videos(part.work, videos, people=part.people.persons)
+    shutil.rmtree(folder / FOLD_MODEL, ignore_errors=True)
+    held = divide(prepared, annotations)
+    if number >= len(held):
+        run_folder.finish(folder, mark, {"learnt_from": 0}, [])
+        return
+    part = prepared.restrict_to(find_rest(prepared, held[number]))
+    model, facts, dev_score = fit.fit(part, part.part, part.seed, on_progress)
+    result = model.predict_videos(part.work, held[number], people=part.people.persons)
     predictions.write(folder / OOF, result)
-    score, _, frames = fit.score_predictions(result, known, part.task)
-    report = {"videos": sorted(videos), "frames": frames, "score": score, "dev_score": dev_score, **facts}
+    score, _, frames = fit.score_predictions(result, annotations, part.task)
+    report = {"videos": sorted(held[number]), "frames": frames, "score": score, "dev_score": dev_score, **facts}
     run_folder.write_json(folder / "report.json", report)
-    run_folder.finish(folder, mark, {"learnt_from": len(part.part.train_and_dev)}, [OOF, "report.json"])
+    if prepared.settings.bags:
+        (folder / FOLD_MODEL).mkdir()
+        model.save(folder / FOLD_MODEL)
+    files = [path.relative_to(folder).as_posix() for path in sorted((folder / FOLD_MODEL).rglob("*")) if path.is_file()]
+    run_folder.finish(folder, mark, {"learnt_from": len(part.part.train_and_dev)}, [OOF, "report.json", *files])
+
+
+def find_rest(prepared: TrainData, videos: Collection[str]) -> NDArray[np.bool_]:
+    """Which of the prepared videos are none of these: mask [videos]."""
+    return np.array([video not in videos for video in prepared.labelled_rows.rows.videos])

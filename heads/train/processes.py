@@ -29,9 +29,18 @@ def run_jobs(jobs: list[Job], title: str) -> None:
 
     Raises InputError where a job found bad input, RuntimeError with the end of its log where one failed otherwise.
     """
-    if not jobs:
-        return
-    ours = {f"head-{job.task}-{job.name}": job for job in jobs}
+    bags = [bag for job in jobs for bag in job.list_bags()]
+    if bags:  # the heads that they are of come when all are there
+        of = {(bag.task, bag.name) for bag in bags}
+        _run([*bags, *(job for job in jobs if (job.task, job.name) not in of)], title)
+        jobs = [job for job in jobs if (job.task, job.name) in of]
+    if jobs:
+        _run(jobs, title)
+
+
+def _run(jobs: list[Job], title: str) -> None:
+    """`run_jobs` of jobs that do not wait for each other."""
+    ours = {f"head-{job.task}-{job.label}": job for job in jobs}
     done = dict.fromkeys(ours, 0)
     failures: list[Exception] = []
     cluster = session.current_cluster()
@@ -39,7 +48,7 @@ def run_jobs(jobs: list[Job], title: str) -> None:
 
     def advance(name: str, now: int, note: str) -> None:
         job = ours[name]
-        bar.advance(max(0, now - done[name]), f"{f'{job.task} ' if several else ''}{job.name}: {note}")
+        bar.advance(max(0, now - done[name]), f"{f'{job.task} ' if several else ''}{job.label}: {note}")
         done[name] = max(done[name], now)
 
     def hear(sent: machine_jobs.Job, news: dict[str, Any]) -> None:
@@ -92,7 +101,7 @@ def _failure(job: Job, code: int) -> Exception | None:
     log = job.folder / "log.txt"
     text = read_log(log)
     if code == 2 and (said := [line for line in text if line.startswith("error: ")]):
-        return InputError(f"head {job.name}: {said[-1].removeprefix('error: ')}")
+        return InputError(f"head {job.label}: {said[-1].removeprefix('error: ')}")
     run_folder.refuse_if_full(job.folder)
     end = "\n".join(text[-TAIL:])
     why = (
@@ -101,4 +110,4 @@ def _failure(job: Job, code: int) -> Exception | None:
         else f"ended with exit code {code}"
     )
     kind = WorkError if code < 0 else RuntimeError
-    return kind(f"head {job.name} {why}; the end of its log {log}:\n{end}")
+    return kind(f"head {job.label} {why}; the end of its log {log}:\n{end}")

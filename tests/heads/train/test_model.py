@@ -174,7 +174,7 @@ def test_what_a_machine_lacks_is_no_damage_of_a_model(monkeypatch, tmp_path, err
     def read(folder):
         raise error
 
-    monkeypatch.setattr(model_file, "_check", lambda folder: None)
+    monkeypatch.setattr(model_file, "check_files", lambda folder: None)
     monkeypatch.setattr(model_file, "_read", read)
     with pytest.raises(type(error)) as raised:
         Model.load(tmp_path)
