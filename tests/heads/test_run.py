@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -311,3 +312,33 @@ def test_inputs_relative_to_a_person_hang_on_who_is_in_which_video_of_every_part
     validated, anew = scores({"v0": "Eve", "v1": "Eve", "t0": "Ada", "x0": "Ada"})
     assert anew != learnt
     assert {video for video in apart if not np.array_equal(validated[video], apart[video])} == {"v0", "v1"}
+
+
+def test_a_killed_run_goes_on_with_the_bags_that_are_missing(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = corpus.toml('[heads.expr]\nuse = ["lightgbm"]\n[heads.expr.lightgbm]\ntrees = 30\nbags = 4\n', '["one"]')
+    settings = extract_config.load(Config, config)
+    shutil.copytree(corpus.work, whole := tmp_path / "whole")
+    command = ["--task", "expr", "--config", str(config), "--work", str(corpus.work)]
+    process = subprocess.Popen([sys.executable, "-m", "heads.run", *command], cwd=ROOT, stderr=subprocess.DEVNULL)
+    folder, until = corpus.work / "heads" / "expr" / "lightgbm-one", time.monotonic() + 60
+    while not [*folder.glob("folds/*/DONE")] and time.monotonic() < until:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    with run_folder.hold_folder(folder / "folds" / "1"), run_folder.hold_folder(folder / "folds" / "2"):
+        kept = {path.parent.name for path in folder.glob("folds/*/DONE")}  # its processes have ended with it
+    assert kept and not (folder / "DONE").exists()
+    labels: list[str] = []
+    original = processes._run
+    monkeypatch.setattr(
+        processes, "_run", lambda jobs, title: (labels.extend(job.label for job in jobs), original(jobs, title))
+    )
+    run.main(settings, "expr", corpus.work)
+    assert labels == [f"lightgbm-one-bag{i + 1}" for i in range(4) if str(i) not in kept] + ["lightgbm-one"]
+    run.main(settings, "expr", whole)
+    for name in ("val", "test", "oof"):
+        assert (folder / f"{name}.parquet").read_bytes() == (
+            whole / "heads" / "expr" / "lightgbm-one" / f"{name}.parquet"
+        ).read_bytes()
