@@ -7,6 +7,7 @@ way (design notes in the README). The engine for GPUs is `extract.engines.onnxru
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -41,6 +42,7 @@ class Requests:
         streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._queue = ov.AsyncInferQueue(compiled, most or REQUESTS_OF_STREAM * streams)
         self._queue.set_callback(self._arrived)
+        weakref.finalize(self, self._queue.wait_all)  # a callback while Python ends would abort the process
         self._inputs = [request.get_input_tensor() for request in self._queue]
         self._failure: BaseException | None = None
 
