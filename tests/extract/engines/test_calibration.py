@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 
 import numpy as np
 import pytest
@@ -169,8 +170,12 @@ def test_a_process_that_fails_costs_a_warning_and_is_not_on_record(subject, tmp_
     assert "could not be measured (exit code 2)" in capsys.readouterr().err and not [*cache.glob("*.json")]
 
 
-def test_a_real_race_in_half_a_second(subject):
-    found = calibration.measure_apart(subject, 0.5)
+@pytest.mark.parametrize("budget", [0.5, 3])
+def test_a_real_race_takes_no_longer_than_it_may(subject, budget):
+    """Half a second is not enough for most machines to race at all, three are."""
+    began = time.monotonic()
+    found = calibration.measure_apart(subject, budget)
+    assert time.monotonic() - began < budget + 20
     own = OpenVinoEngine(*subject)
     assert found.own == own.setting and found.gain >= 1
     if found.setting is not None:

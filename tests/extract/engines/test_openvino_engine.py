@@ -175,6 +175,26 @@ def test_threads_that_were_given_are_pinned_to_no_core():
     assert done.stdout.split() == ["True"]
 
 
+CLOSED = """
+import gc, time, weakref
+from extract.engines import openvino_engine
+from extract.networks.registry import NETWORKS
+network = NETWORKS["demo_enet"]
+runner = openvino_engine.OpenVinoEngine(network.path, network, threads=1)
+watched = weakref.ref(runner)
+runner.close()
+time.sleep(0.1)
+del runner
+gc.collect()
+print(watched())
+"""
+
+
+def test_an_engine_that_was_closed_is_freed():
+    done = subprocess.run([sys.executable, "-c", CLOSED], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["None"]
+
+
 INTERRUPTED = """
 import time
 import numpy as np
