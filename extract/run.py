@@ -16,7 +16,8 @@ from extract import cluster_job
 from extract import config as configs
 from extract.audio import step as audio_step
 from extract.config import CHALLENGES, Config
-from extract.engines.create import EngineCache
+from extract.engines import calibration
+from extract.engines.create import EngineCache, wants_onnxruntime
 from extract.features import pipeline, provenance
 from extract.features import step as feature_step
 from extract.jobs import cluster, session
@@ -25,6 +26,7 @@ from extract.media import picture_sets
 from extract.networks import registry, weights
 from extract.runtime import cli, errors, file_names
 from extract.runtime.errors import InputError
+from extract.runtime.process import thread_limit
 from extract.runtime.progress import progress
 
 C = TypeVar("C", bound=Config)
@@ -68,6 +70,21 @@ def check_networks(config: Config, work: Path) -> list[registry.Network]:
     if not (config.corpus.has_pictures or config.corpus.demo):
         return []
     return [registry.find(name, config) for name in _seeing(config, work)]
+
+
+def calibrate(config: Config, work: Path) -> dict[str, calibration.Calibration | None]:
+    """Find out how each network that sees pictures runs fastest on this CPU, and keep it; None where that fails.
+    Raises InputError where there is no such network, or a GPU runs them.
+    """
+    config = names.add_learnt_networks(config, work)
+    if not (networks := check_networks(config, work)):
+        raise InputError("--calibrate: none of features.networks sees pictures: there is nothing to calibrate")
+    if wants_onnxruntime(config.features.engine):
+        raise InputError("--calibrate: networks run by ONNX Runtime here; it is for --set features.engine=openvino")
+    weights.fetch_missing(networks, config.features.weights)
+    settings = config.features.precision, thread_limit()
+    subjects = {network.name: calibration.Subject(weights.find(network), network, *settings) for network in networks}
+    return {name: calibration.calibrate(subject) for name, subject in subjects.items()}
 
 
 def list_steps(
@@ -193,6 +210,7 @@ python -m extract.run                                     the embedded demo corp
 python -m extract.run --config configs/affwild2.toml      your own corpus
 python -m extract.run --config configs/affwild2.toml --cluster dask://head:8786      on the workers of a Dask scheduler
 python -m extract.run --videos clips --out crops          raw videos -> face crops, no features yet
+python -m extract.run --calibrate                         how the networks run fastest on this CPU, ten seconds each
 python -m extract.run --list-networks                     which networks there are"""
 
 
@@ -207,6 +225,9 @@ def command(
         int, typer.Option(help="With --videos: 2 gives <video>_left and <video>_right.", min=1, max=2)
     ] = 1,
     size: Annotated[int, typer.Option(help="With --videos: edge of the crops in pixels.", min=16, max=1024)] = 112,
+    fastest: Annotated[
+        bool, typer.Option("--calibrate", help="Measure how the networks run fastest on this CPU, keep that, and end.")
+    ] = False,
     list_networks: Annotated[bool, typer.Option("--list-networks", help="Print the known networks and end.")] = False,
     place: session.ClusterOption = cluster.LOCAL,
     as_json: cli.AsJson = False,
@@ -228,6 +249,8 @@ def command(
             (listing.print_json if as_json else listing.print_networks)(settings)
             return
         folder = work or Path("runs") / settings.corpus.name
+        if fastest:
+            sys.exit(_print_calibrations(calibrate(settings, folder), as_json))
         with session.use_cluster(place, settings.cluster, folder):
             settings = main(settings, folder, redo=redo)
         _refuse_without_features(settings, folder)
@@ -240,6 +263,16 @@ def command(
         if listed:
             print(f"some pictures could not be read: see {', '.join(listed)}", file=sys.stderr)
             sys.exit(1)
+
+
+def _print_calibrations(results: dict[str, calibration.Calibration | None], as_json: bool) -> int:
+    """What was found, and the exit code: 1 where something was not."""
+    if as_json:
+        print(json.dumps({name: found and found.model_dump() for name, found in results.items()}, indent=2))
+    for name, found in results.items():
+        if found and not as_json:
+            print(f"{name}: {found.describe()}")
+    return int(None in results.values())
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def command(
             print(json.dumps(result))
             return
         print(f"| way | frames/s | ours is |\n|---|---|---|\n| (c) {WAYS['c']} | {result['c']:.0f} | |")
-        for way in ("a", "b", "d"):
+        for way in ("a", "b", "d", *{"e"} & result.keys()):
             if way in result:
                 print(f"| ({way}) {WAYS[way]} | {result[way]:.0f} | {result[f'c/{way}']:.2f} times |")
             else:

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from extract.engines import onnx_session, onnxruntime_engine
+from extract.engines import calibration, onnx_session, onnxruntime_engine
 from extract.engines.graph import Engine
-from extract.engines.openvino_engine import OpenVinoEngine
 from extract.networks.registry import Network
 from extract.runtime.errors import InputError, warn
 from extract.runtime.process import thread_limit
@@ -24,12 +23,12 @@ class EngineCache:
     def __init__(self) -> None:
         self._engines: dict[tuple[object, ...], Engine] = {}
 
-    def create(self, kind: str, path: Path, network: Network, precision: str) -> Engine:
+    def create(self, kind: str, path: Path, network: Network, precision: str, frames: int = 0) -> Engine:
         """As `create`, which is asked once for each file (as it is now), network and setting."""
         now = path.stat()
         key = (kind, path.absolute(), now.st_size, now.st_mtime_ns, network, precision)
         if key not in self._engines:
-            self._engines[key] = create(kind, path, network, precision)
+            self._engines[key] = create(kind, path, network, precision, frames)
         return self._engines[key]
 
     def clear(self) -> None:
@@ -37,14 +36,15 @@ class EngineCache:
         self._engines.clear()
 
 
-def create(kind: str, path: Path, network: Network, precision: str) -> Engine:
+def create(kind: str, path: Path, network: Network, precision: str, frames: int = 0) -> Engine:
     """The engine that the config asks for: "openvino", "onnxruntime" (on CUDA if there is one, else on CPU), or "auto".
-    Warns where bf16 was asked for and the hardware has none. Raises InputError as the engines do.
+    For so many `frames` that they take long, OpenVINO is calibrated first. Warns where bf16 was asked for and the
+    hardware has none. Raises InputError as the engines do.
     """
     engine = choose(
         kind,
         lambda: onnxruntime_engine.OnnxRuntimeEngine(path, network, precision),
-        lambda: OpenVinoEngine(path, network, precision, thread_limit()),
+        lambda: calibration.create(calibration.Subject(path, network, precision, thread_limit()), frames),
     )
     if engine.remark:
         warn(engine.remark)

@@ -7,6 +7,7 @@ way (design notes in the README). The engine for GPUs is `extract.engines.onnxru
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
+from extract.config import Strict
 from extract.engines import check as network_check
 from extract.engines.graph import INPUT_SCALE, REMARKS, Engine, OnOutputs, Outputs, expose, split
 from extract.networks.registry import Network
@@ -24,6 +27,20 @@ PRECISIONS = {"f32": "fp32", "bf16": "bf16"}
 """OpenVINO's names of ours."""
 REQUESTS_OF_STREAM = 2
 """One runs while the next waits in the engine, not for Python, for which small networks waited half of the time."""
+LARGEST = 4096
+"""Of anything in a setting."""
+
+
+class Setting(Strict):
+    """How many pictures run at a time, on how many threads, and how many the engine takes before it waits."""
+
+    streams: int = Field(ge=1, le=LARGEST)
+    threads: int = Field(ge=1, le=LARGEST)
+    requests: int = Field(ge=1, le=LARGEST)
+
+    def describe(self) -> str:
+        """It in words."""
+        return f"{self.streams} streams, {self.threads} threads, {self.requests} requests"
 
 
 class Requests:
@@ -41,6 +58,8 @@ class Requests:
         streams = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._queue = ov.AsyncInferQueue(compiled, most or REQUESTS_OF_STREAM * streams)
         self._queue.set_callback(self._arrived)
+        weakref.finalize(self, self._queue.wait_all)  # a callback while Python ends would abort the process
+        self.count = len(self._queue)
         self._inputs = [request.get_input_tensor() for request in self._queue]
         self._failure: BaseException | None = None
 
@@ -63,6 +82,13 @@ class Requests:
         self._queue.wait_all()
         self._raise_failure()
 
+    def close(self) -> None:
+        """Let Python free it, which would not otherwise: OpenVINO's queue and our callback hold each other. Not at
+        once: were the thread that ran last the last to hold the network, it would abort the process.
+        """
+        self._queue.wait_all()
+        self._queue.set_callback(print)
+
     def _arrived(self, request: Any, done: OnOutputs) -> None:
         try:  # an exception that leaves a callback would end the process
             arrays = {kind: np.array(request.get_tensor(port).data, np.float32) for kind, port in self._ports.items()}
@@ -78,8 +104,15 @@ class Requests:
 class OpenVinoEngine(Engine):
     """Runs one network on CPU; results come in any order, on threads of the engine's."""
 
-    def __init__(self, path: Path, network: Network, precision: str = "fp32", threads: int | None = None) -> None:
-        """Compile for "fp32" or "bf16"; `threads` None means every core.
+    def __init__(
+        self,
+        path: Path,
+        network: Network,
+        precision: str = "fp32",
+        threads: int | None = None,
+        setting: Setting | None = None,
+    ) -> None:
+        """Compile for "fp32" or "bf16"; `threads` None means every core, `setting` None OpenVINO's own choice.
 
         Raises InputError for an input that is not [N, channels, size, size].
         """
@@ -88,9 +121,12 @@ class OpenVinoEngine(Engine):
         graph, wanted = expose(path, network)
         self.network = network
         core = ov.Core()
+        asked = compile_settings(precision, threads)
+        if setting is not None:
+            asked |= {"NUM_STREAMS": setting.streams, "INFERENCE_NUM_THREADS": setting.threads}
         try:
             model = core.read_model(graph.SerializeToString())
-            compiled = core.compile_model(_with_pixels(model, network), "CPU", compile_settings(precision, threads))
+            compiled = core.compile_model(_with_pixels(model, network), "CPU", asked)
         except (RuntimeError, UnicodeDecodeError) as error:  # the latter: of the text of the former
             raise InputError(
                 f"{path}: OpenVINO cannot run network {network.name!r} with size {network.size} and colour "
@@ -105,7 +141,10 @@ class OpenVinoEngine(Engine):
             path, network, {kind: [axis.get_max_length() for axis in shape] for kind, shape in shapes.items()}
         )
         # One more request than threads: the next picture waits in the engine, not for Python
-        self._requests = Requests(compiled, wanted, self._split, threads + 1 if threads else 0)
+        requests = setting.requests if setting else threads + 1 if threads else 0
+        self._requests = Requests(compiled, wanted, self._split, requests)
+        streams, used = (int(compiled.get_property(key)) for key in ("NUM_STREAMS", "INFERENCE_NUM_THREADS"))
+        self.setting = Setting(streams=streams, threads=used, requests=self._requests.count)
         black = np.zeros((network.size, network.size, len(network.mean)), np.uint8)
         self.widths = {kind: len(row) for kind, row in self.run(black).items()}
 
@@ -119,6 +158,10 @@ class OpenVinoEngine(Engine):
     def flush(self) -> None:
         """Wait until every callback has been called."""
         self._requests.flush()
+
+    def close(self) -> None:
+        """As of `Requests`."""
+        self._requests.close()
 
 
 def compile_settings(precision: str, threads: int | None = None) -> dict[str, Any]:

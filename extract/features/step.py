@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,7 @@ class NetworkStep(FeatureStep[pipeline.Job]):
         self.network, self.settings, self._path, self._engines = network, settings, Path(), engines
         self._corpus = corpus
         self._fold_of: dict[str, Path] = {}
+        self._frames = Counter[Path]()
         self.companions: Sequence[NetworkStep] = ()
         """Steps on the same videos that get the decoded pictures of these, too, where they lack them."""
 
@@ -64,7 +66,11 @@ class NetworkStep(FeatureStep[pipeline.Job]):
 
     def todo(self) -> list[pipeline.Job]:
         """As of every step; videos of one fold follow each other."""
-        return sorted(super().todo(), key=lambda job: str(self._fold_of.get(job.video, "")))
+        todo = sorted(super().todo(), key=lambda job: str(self._fold_of.get(job.video, "")))
+        self._frames = Counter[Path]()
+        for job in todo:
+            self._frames[self._fold_of.get(job.video, self._path)] += self.size(job)
+        return todo
 
     @property
     def gpu(self) -> bool:
@@ -86,7 +92,7 @@ class NetworkStep(FeatureStep[pipeline.Job]):
         engines = self._engines or create.EngineCache()
         companions = [consumer for step in self.companions if (consumer := step.accompany(engines))]
         for path, jobs in itertools.groupby(stream, self._choose_file()):
-            runner = engines.create(self.settings.engine, path, self.network, self.settings.precision)
+            runner = self._create_engine(engines, path)
             beside = [] if runner.by_batch else companions
             pipeline.extract(runner, jobs, self._writer(runner, release), advance, beside)
 
@@ -102,7 +108,7 @@ class NetworkStep(FeatureStep[pipeline.Job]):
         try:
             if not self.todo() or self._fold_of:
                 return None
-            runner = engines.create(self.settings.engine, self._path, self.network, self.settings.precision)
+            runner = self._create_engine(engines, self._path)
         except InputError:
             return None
         if runner.by_batch:
@@ -121,6 +127,9 @@ class NetworkStep(FeatureStep[pipeline.Job]):
             claims.release(job.video)
 
         return pipeline.Consumer(runner, self._writer(runner, claims.release), takes, leave_out)
+
+    def _create_engine(self, engines: create.EngineCache, path: Path) -> Engine:
+        return engines.create(self.settings.engine, path, self.network, self.settings.precision, self._frames[path])
 
     def _writer(
         self, runner: Engine, release: Callable[[str], None]

@@ -2,6 +2,7 @@ import json
 import os
 import shutil
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,8 @@ from support import command_server
 
 from extract import run
 from extract.config import Config
+from extract.engines.openvino_engine import Setting
+from extract.engines.race import Calibration
 from extract.features import pipeline, store
 from extract.features import step as feature_step
 from extract.runtime import locks
@@ -232,6 +235,33 @@ def test_the_command_line_lists_networks_and_turns_bad_input_into_exit_code_2(tm
     wrong = command_server.run([sys.executable, "-m", "extract.run", "--set", "corpus.nmae=x"])
     assert wrong.returncode == 2
     assert wrong.stderr.startswith("error: ") and wrong.stderr.count("\n") == 1 and "corpus.nmae" in wrong.stderr
+
+
+def test_calibrate_says_what_it_found_of_each_network_and_ends(tmp_path, monkeypatch, capsys):
+    own = Setting(streams=2, threads=2, requests=4)
+    found = {"demo_enet": Calibration(own=own), "demo_mt_enet": Calibration(own=own, setting=own, gain=1.5)}
+    monkeypatch.setattr(run.calibration, "calibrate", lambda subject: found[subject.network.name])
+    command = partial(run.command, work=tmp_path, overrides=["features.engine=openvino"], fastest=True)
+    for as_json in (False, True):
+        with pytest.raises(SystemExit) as ended:
+            command(as_json=as_json)
+        assert ended.value.code == 0
+    lines, text = capsys.readouterr().out.split("{", 1)
+    assert [line.partition(":")[0] for line in lines.splitlines()] == [*found] and "1.50 times" in lines
+    assert json.loads("{" + text)["demo_mt_enet"] == found["demo_mt_enet"].model_dump()
+    found["demo_enet"] = None
+    with pytest.raises(SystemExit) as ended:
+        command()
+    assert ended.value.code == 1 and not [*tmp_path.iterdir()]
+
+
+def test_calibrate_is_for_networks_on_the_cpu(tmp_path, config):
+    gpu = config.model_copy(update={"features": config.features.model_copy(update={"engine": "onnxruntime"})})
+    with pytest.raises(InputError, match=r"^--calibrate: networks run by ONNX Runtime here"):
+        run.calibrate(gpu, tmp_path / "work")
+    unseen = config.model_copy(update={"corpus": config.corpus.model_copy(update={"frames": []})})
+    with pytest.raises(InputError, match=r"^--calibrate: none of features\.networks sees pictures"):
+        run.calibrate(unseen, tmp_path / "work")
 
 
 def test_failures_of_an_earlier_run_stay_listed(tmp_path, config, crops):

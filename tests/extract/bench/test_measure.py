@@ -23,7 +23,7 @@ def test_bf16_is_another_engine_or_refused_where_the_cpu_has_none(tmp_path):
 def test_every_way_is_measured_on_the_same_pictures():
     pytest.importorskip("onnxruntime", reason="way (b) needs the extra [bench]")
     found = measure.main(pictures=3, repeats=1)
-    assert set(found) == {"a", "b", "c", "d", "c/a", "c/b", "c/d", "checking", "peak"}
+    assert set(found) - {"e", "c/e"} == {"a", "b", "c", "d", "c/a", "c/b", "c/d", "checking", "peak"}
     assert all(rate > 0 for rate in found.values())
     assert found["checking"] < 0.02
     assert found["c/a"] == pytest.approx(found["c"] / found["a"])

@@ -175,6 +175,44 @@ def test_threads_that_were_given_are_pinned_to_no_core():
     assert done.stdout.split() == ["True"]
 
 
+CLOSED = """
+import gc, time, weakref
+from extract.engines import openvino_engine
+from extract.networks.registry import NETWORKS
+network = NETWORKS["demo_enet"]
+runner = openvino_engine.OpenVinoEngine(network.path, network, threads=1)
+watched = weakref.ref(runner)
+runner.close()
+time.sleep(0.1)
+del runner
+gc.collect()
+print(watched())
+"""
+
+
+def test_an_engine_that_was_closed_is_freed():
+    done = subprocess.run([sys.executable, "-c", CLOSED], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["None"]
+
+
+INTERRUPTED = """
+import time
+import numpy as np
+from extract.engines import openvino_engine
+from extract.networks.registry import NETWORKS
+network = NETWORKS["demo_enet"]
+runner = openvino_engine.OpenVinoEngine(network.path, network)
+for _ in range(4):
+    runner.submit(np.zeros((network.size, network.size, 3), np.uint8), lambda outputs: time.sleep(0.5))
+raise SystemExit(130)
+"""
+
+
+def test_pictures_on_their_way_do_not_abort_a_process_that_ends():
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_openvino_where_there_is_no_gpu_and_onnx_runtime_where_there_is_one(tmp_path, network_file, monkeypatch):
     network_file(tmp_path / "net.onnx")
     monkeypatch.setattr(onnxruntime_engine, "OnnxRuntimeEngine", lambda *args: types.SimpleNamespace(remark=""))
