@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,37 @@ def test_scores_that_differ_are_a_failure(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(lama_scorer, "TOLERANCE", -1.0)
     with pytest.raises(lama_scorer.NotPlain, match="scores as plain numbers are others"):
         lama_fit.fit(order("binary", use_algos=[["linear_l2"]]))
+
+
+def test_what_float32_loses_in_a_linear_models_sums_is_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = order("multiclass", n=960, use_algos=[["linear_l2"]], penalties=[1e5])
+    x = np.random.default_rng(0).standard_t(5, size=(960, 64)).astype(np.float32)
+    label = np.digitize(x[:, :8].sum(1), [-3.0, 0.0, 3.0])  # apart by a plane: weights of twenty
+    apart = []
+    dumps = lama_scorer.dumps
+
+    def spy(automl: Any, rows: np.ndarray) -> bytes:
+        model = dumps(automl, rows)
+        own = automl.predict(lama_library.as_frame(rows)).data
+        apart.append(np.abs(lama_scorer.loads(model)(rows) - own).max())
+        return model
+
+    monkeypatch.setattr(lama_scorer, "dumps", spy)
+    lama_fit.fit(replace(given, x=x, label=label))
+    assert 1e-6 < apart[0] < 1e-4, "else this shows nothing"
+
+
+@pytest.mark.parametrize("change", [1.001, 0.999])
+def test_a_weight_that_is_a_thousandth_off_is_a_difference(change: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    linear = lama_scorer._linear
+
+    def off(*given: Any) -> lama_scorer.Linear:
+        found = linear(*given)
+        return replace(found, weights=(change * np.array(found.weights)).tolist())
+
+    monkeypatch.setattr(lama_scorer, "_linear", off)
+    with pytest.raises(lama_scorer.NotPlain, match="scores as plain numbers are others"):
+        lama_fit.fit(order("multiclass", use_algos=[["linear_l2"]]))
 
 
 def test_a_pickle_is_no_model_and_none_of_its_code_runs(tmp_path: Path) -> None:
