@@ -160,10 +160,12 @@ def dumps(automl: Any, x: NDArray[np.float32]) -> bytes:
     parts = [(share, _part(automl, pipe, algorithm)) for share, pipe, algorithm in shares(automl)]
     values = x[space_evenly(len(x), LOOKED_AT)]
     plain, own = _blend(parts)(values), automl.predict(as_frame(values)).data
+    if plain.shape != own.shape:
+        raise NotPlain(f"its scores as plain numbers are {plain.shape}, not {own.shape}")
     most = TOLERANCE + sum(share * part.bound_rounding(values) for share, part in parts if isinstance(part, Linear))
-    if plain.shape != own.shape or (np.abs(plain - own).T > most).any():
-        apart = float(np.abs(plain - own).max()) if plain.shape == own.shape else f"{plain.shape}, {own.shape}"
-        raise NotPlain(f"its scores as plain numbers are others ({apart})")
+    apart = np.abs(plain - own).max(1)
+    if (apart > most).any():
+        raise NotPlain(f"its scores as plain numbers are others ({apart.max()})")
     kinds = {kind: name for name, kind in KINDS.items()}
     return json.dumps([{"kind": kinds[type(part)], "share": share, **vars(part)} for share, part in parts]).encode()
 
