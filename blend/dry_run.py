@@ -47,6 +47,8 @@ class PlannedStep:
     seconds: float | None = None
     disk: int | None = None
     """Bytes of features to come."""
+    bags: int = 1
+    """Of heads: how many models one of them has at most."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,8 @@ class Plan:
 
     @property
     def learning(self) -> int:
-        """How many heads learn side by side at most."""
-        return min(AT_ONCE, max((step.missing for step in self.steps if step.unit == "heads"), default=0))
+        """How many heads, or their bags, learn side by side at most."""
+        return min(AT_ONCE, max((step.missing * step.bags for step in self.steps if step.unit == "heads"), default=0))
 
     @property
     def seconds(self) -> float | None:
@@ -156,7 +158,9 @@ def _plan_part(config: Config, asked: RunRequest, is_ready: bool) -> list[Planne
     known = [seconds for seconds in took if seconds is not None]
     together = max(max(known), sum(known) / AT_ONCE) if missing and len(known) == len(missing) else None
     done = len(outdated) - len(missing)
-    step = PlannedStep(f"heads {asked.task}", ", ".join(outdated), len(missing), done, "heads", together)
+    settings = [head for _, head in heads_config.list_heads(config, find(asked.task).name, asked.heads or ())]
+    bags, every = max((1, *(head.bags for head in settings))), ", ".join(outdated)
+    step = PlannedStep(f"heads {asked.task}", every, len(missing), done, "heads", together, bags=bags)
     return [step, _plan_blend(resolved, asked, list(outdated), not missing)]
 
 

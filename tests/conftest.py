@@ -169,8 +169,9 @@ def make_few_videos(folder: Path) -> None:
                     listed += [f"{name}/{number:05d}.jpg," for number in range(1, FEW_FRAMES + 1)]
         (folder / task / "test.txt").write_text("\n".join(listed) + "\n")
         tasks.append(f'[corpus.{task}]\ntrain = "{task}/train"\nval = "{task}/val"\ntest = "{task}/test.txt"')
+        bags = "bags = 2\n" if task == "va" else ""
         heads.append(
-            f'[heads.{task}]\nuse = ["lightgbm"]\n[heads.{task}.lightgbm]\ntrees = 20\n'
+            f'[heads.{task}]\nuse = ["lightgbm"]\n[heads.{task}.lightgbm]\ntrees = 20\n{bags}'
             f"[blend.{task}]\ntrials = 12\nfolds = 2\nselect_folds = 2\ndraws = 100"
         )
     (folder / "few.toml").write_text(FEW.format(tasks="\n".join(tasks), heads="\n".join(heads)))
@@ -178,8 +179,8 @@ def make_few_videos(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def few_videos(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """The config of a corpus of seven drawn videos of 60 frames, with one quick head and a short search per task. To
-    read only.
+    """The config of a corpus of seven drawn videos of 60 frames, with one quick head and a short search per task; that of
+    va has bags. To read only.
     """
     for folder in shared_folder(request, "few", make_few_videos):
         yield folder / "few.toml"

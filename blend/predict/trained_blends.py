@@ -256,12 +256,14 @@ def _networks(head: str, where: Path, recorded: str | None, blend: Path, advice:
             f"{blend / PARAMS}: head {head!r} cannot predict: there is no {where}; if it was other people's "
             f"predictions, blend without it: python -m blend.run without --predictions {head}=..."
         )
-    about = where / MODEL / "model.json"
+    from heads.train import bags
+
+    about = where / MODEL
     if not (where / MODEL / run_folder.DONE_FILE).is_file():
         raise InputError(f"{where / MODEL}: head {head!r} is not finished; run {advice}")
     try:
         learnt_with = run_folder.results(where / MODEL)[1].get(f"../{VAL}", recorded)
-        networks = {str(source["network"]): bool(source.get("optional")) for source in _json(about)["sources"]}
+        networks = {str(source["network"]): bool(source.get("optional")) for source in bags.read_sources(where / MODEL)}
     except (*UNREADABLE, AttributeError) as error:
         raise InputError(
             f"{about}: head {head!r} cannot predict: its model is gone or damaged ({type(error).__name__}); run "

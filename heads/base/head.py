@@ -68,7 +68,9 @@ class HeadSettings(Strict):
     train what the model says that has not seen it (`oof.parquet`).
     """
     refit_val: bool = False
-    """Also learn from train and validation together, with what was chosen on train alone (`test_trainval.parquet`)."""
+    """Also learn from train and validation together, with what was chosen on train alone (`test_trainval.parquet`).
+    With `bags` as many models anew, each without a fold of both.
+    """
 
     @field_validator("inputs")
     @classmethod

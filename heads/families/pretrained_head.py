@@ -73,6 +73,8 @@ class PretrainedSettings(HeadSettings):
 
     @model_validator(mode="after")
     def _as_they_are(self) -> PretrainedSettings:
+        if self.bags and self.other != "mlp":
+            raise ValueError('nothing is learnt, so bags would be the same: leave them out, or give other = "mlp"')
         if self.relative.logits != "none" or self.relative.va != "none":
             raise ValueError("a pretrained head predicts logits and va as they are: they cannot be relative")
         return self

@@ -6,20 +6,22 @@ predictions = model.predict_videos(work, videos)
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from extract.runtime import inputs
 from heads.base.head import Head
+from heads.data import table
 from heads.data.predictions import Predictions
-from heads.data.table import Source
+from heads.data.table import Rows, Source
 from heads.data.temporal import TemporalColumns
-from heads.train.model import DamagedModel, Model, check_files
+from heads.train.model import DamagedModel, Model, check_files, divide_videos
 
 BAGS = "bags"
 """The folder of the models below that of a bagged one: 0, 1, ..."""
@@ -53,21 +55,23 @@ class BaggedModel:
 
     def predict_videos(self, work: Path, videos: Iterable[str], people: Mapping[str, str] | None = None) -> Predictions:
         """The mean of what the models predict of every frame with features of these videos, as `Model` does it."""
-        names = [*videos]
-        totals: dict[str, tuple[NDArray[np.int32], NDArray[np.float64]]] = {}
-        for model in self.models:  # one by one: scores of a whole split are held twice, not once for each
-            for video, (frames, scores) in model.predict_videos(work, names, people).videos.items():
-                before = totals[video][1] if video in totals else 0.0
-                totals[video] = frames, before + scores.astype(np.float64)
-        results = {video: (frames, self._divide(total)) for video, (frames, total) in totals.items()}
+        results: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
+        there = table.frames(work, self.sources, videos)
+        for group in divide_videos(there):
+            scores, items = self.predict(lambda model, names=group: model.rows(work, names, people, there))  # type: ignore[misc]
+            results |= {video: (items.frame[a:b], scores[a:b]) for video, a, b in items.spans}
         return Predictions(self.head.task.outputs, results)
 
-    def predict_with(self, predict: Callable[[Model], NDArray[np.float32]]) -> NDArray[np.float32]:
-        """The mean of what `predict` makes of each model."""
-        return self._divide(reduce(np.add, (predict(model).astype(np.float64) for model in self.models)))
-
-    def _divide(self, total: NDArray[np.float64]) -> NDArray[np.float32]:
-        return (total / len(self.models)).astype(np.float32)
+    def predict(self, make_rows: Callable[[Model], Rows]) -> tuple[NDArray[np.float32], Rows]:
+        """The mean of the models' scores [N, outputs], and the rows. `make_rows` gives rows with a model's columns:
+        asked once, unless each model has learnt columns of its own.
+        """
+        rows, total = make_rows(self.models[0]), 0.0
+        for model in self.models:
+            if model is not self.models[0] and model.temporal.components:
+                rows = make_rows(model)
+            total = total + model.predict(rows).astype(np.float64)
+        return (total / len(self.models)).astype(np.float32), rows
 
 
 def load(folder: Path) -> Model | BaggedModel:
@@ -86,7 +90,25 @@ def load(folder: Path) -> Model | BaggedModel:
     return BaggedModel(tuple(models))
 
 
-def collect(places: Iterable[Path], folder: Path) -> None:
-    """Copy models, each from its fold's folder, into an existing folder, from which `load` reads them."""
+def read_sources(folder: Path) -> list[dict[str, object]]:
+    """What a finished model reads, bagged or not, as its model.json has it; no library is loaded for that.
+
+    Raises OSError, ValueError or KeyError for a file that is gone or damaged.
+    """
+    first = folder / BAGS / "0"
+    about = inputs.parse_json(((first if first.is_dir() else folder) / "model.json").read_text(encoding="utf-8"))
+    return about["sources"]  # type: ignore[no-any-return]
+
+
+def keep(places: Iterable[Path], folder: Path) -> None:
+    """Put models, each from its fold's folder, into an existing folder, from which `load` reads them."""
     for number, place in enumerate(places):
-        shutil.copytree(place, folder / BAGS / str(number))
+        shutil.copytree(place, folder / BAGS / str(number), copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    """A second name for a file that nobody writes to any more; a copy where the file system has none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

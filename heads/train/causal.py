@@ -81,15 +81,19 @@ def predict_last(
 ) -> NDArray[np.float32]:
     """What a model says of the last frame [outputs], as if the video ended there."""
     if isinstance(model, BaggedModel):
-        return model.predict_with(lambda each: predict_last(each, memory, classes))
+        return model.predict(lambda each: _last_row(each, memory, classes))[0][0]
+    result: NDArray[np.float32] = model.predict(_last_row(model, memory, classes))[0]
+    return result
+
+
+def _last_row(model: Model, memory: FrameMemory, classes: Mapping[str, tuple[str, ...]]) -> Rows:
+    """The last frame with the columns that a model has learnt, as if the video ended there."""
     rows = memory.rows(model.sources, model.columns, classes)
     settings, columns = model.head.settings.relative, model.temporal
     even = memory.choose(rows)  # the last frames, all of which are kept for windows, have no more weight than others
     if (extend := relative.extender(settings, columns, Path(), model.sources, rows.videos, None, even)) is not None:
         rows = extend(rows)
-    rows = hide_beside(rows, model.sources)
-    result: NDArray[np.float32] = model.predict(rows.take(np.array([len(rows) - 1])))[0]
-    return result
+    return hide_beside(rows, model.sources).take(np.array([len(rows) - 1]))
 
 
 def create_memory(models: Iterable[Model | BaggedModel]) -> FrameMemory:

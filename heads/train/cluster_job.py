@@ -67,6 +67,8 @@ def main(told: dict[str, Any], say: Any) -> None:
             job.work / "features",
             feature_file.WAIT_REASON,
         )
+        if job.settings.get("bags") and job.bag is None:
+            wait_until(lambda: not job.list_bags(), job.folder, "its bags are finished")
         run_folder.begin(job.folder)
         job.write(job.folder / "job.json")
         job.import_libraries()

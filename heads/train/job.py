@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -58,24 +59,29 @@ class Job:
     """Groups of all videos that are learnt from, persons of all videos."""
     bag: int | None = None
     """The bag to learn, of a head that has some (`list_bags`); None: the whole head."""
+    with_val: bool = False
+    """Of a bag: it is one of those that learn from validation, too."""
 
     @property
     def folder(self) -> Path:
         """Where the results go: of the head, or of its bag."""
         folder = head_folder(self.work, self.task, self.name)
-        return folder if self.bag is None else out_of_fold.fold_folder(folder, self.bag)
+        return folder if self.bag is None else out_of_fold.fold_folder(_bags_folder(folder, self.with_val), self.bag)
 
     @property
     def label(self) -> str:
         """The head's name, and which of its bags this is."""
-        return self.name if self.bag is None else f"{self.name}-bag{self.bag + 1}"
+        both = "-trainval" if self.with_val else ""
+        return self.name if self.bag is None else f"{self.name}/bag{self.bag + 1}{both}"
 
     def list_bags(self) -> list[Job]:
         """The bags that are missing, each as a job of its own; none where the model is there, or has none."""
-        if run_folder.is_done(self.folder / MODEL, self.learning):
+        if self.bag is not None or run_folder.is_done(self.folder / MODEL, self.learning):
             return []
-        bags = [replace(self, bag=number, mark=self.learning) for number in range(self.settings.get("bags", 0))]
-        return [bag for bag in bags if not run_folder.is_done(bag.folder, bag.mark)]
+        sets = (False, True) if self.settings.get("refit_val") else (False,)
+        every = [(number, both) for both in sets for number in range(self.settings.get("bags", 0))]
+        parts = [replace(self, bag=number, with_val=both, mark=self.learning) for number, both in every]
+        return [part for part in parts if not run_folder.is_done(part.folder, part.mark)]
 
     @property
     def family(self) -> str:
@@ -118,6 +124,11 @@ def head_folder(work: Path, task: str, name: str) -> Path:
 MODEL, MODEL_TRAINVAL = "model", "model_trainval"
 
 
+def _bags_folder(head: Path, with_val: bool) -> Path:
+    """Below which the folds of a head lie until all are there."""
+    return head / out_of_fold.FOLDS / MODEL_TRAINVAL if with_val else head
+
+
 def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
     """Train and predict; write predictions, models, report.json, provenance.json and DONE. Returns the report.
 
@@ -128,14 +139,15 @@ def main(job: Job, on_progress: OnProgress) -> dict[str, Any]:
     where nothing is labelled.
     """
     task = find(job.task)
-    learn = _learn if job.bag is None else _learn_bag
-    if not run_folder.is_done(job.folder / MODEL, job.learning):
-        try:
-            learn(job, task, on_progress)
-        except fit.NoTrainingRows as error:
-            raise InputError(f"{job.paths.train}: {error}") from error
-    if job.bag is not None:
-        return {}
+    try:
+        if job.bag is not None:
+            _learn_bag(job, task, on_progress)
+            return {}
+        if not run_folder.is_done(job.folder / MODEL, job.learning):
+            _learn(job, task, on_progress)
+    except fit.NoTrainingRows as error:
+        raise InputError(f"{job.paths.train}: {error}") from error
+    shutil.rmtree(job.folder / out_of_fold.FOLDS, ignore_errors=True)
     began = time.monotonic()  # what learning took is in learnt.json
     report = json.loads((job.folder / MODEL / "learnt.json").read_text(encoding="utf-8"))
     results = [path.name for path in sorted(job.folder.glob("*.parquet")) if not path.name.startswith("test")]
@@ -183,55 +195,91 @@ def _learn(job: Job, task: Task, on_progress: OnProgress) -> None:
         path.unlink()
     (job.folder / MODEL).mkdir(parents=True)
     settings = _settings(job)
-    on_progress(0.0, "reads features")
     train, val = (labels.read_folder(folder, task) for folder in (job.paths.train, job.paths.val))
-    prepared = _prepare(job, settings, train, task, thin=not settings.fold_count)
-    steps = [settings.fold_count, int(not settings.bags), max(1, settings.bags) * int(settings.refit_val)]
-    at = [0.02 + 0.88 * sum(steps[:i]) / sum(steps) for i in range(4)]
-    told = [share_progress(on_progress, start, end - start) for start, end in pairwise(at)]
     report = {"head": job.name, "task": task.name, "metric": task.metric, "seed": job.seed, "family": settings.family}
-    if settings.fold_count:
-        report |= out_of_fold.predict(prepared, train, job.folder, job.learning, told[0])
-    model: Model | BaggedModel
     if settings.bags:
-        model = _collect_bags(job.folder, len(report["oof_folds"]), job.folder / MODEL)
-        facts: dict[str, Any] = {"dev_score": None, "bags": len(model.models)}
+        report |= _collect_bags(job, task, train, val, on_progress)
     else:
-        model, found, dev_score = fit.fit(prepared, prepared.part, job.seed, told[1])
-        facts = {"dev_score": dev_score, **found}
-        model.save(job.folder / MODEL)
-    report |= _facts(job, model, prepared.part, train) | facts
-    del prepared
-    report |= _validation(job, model, val)
-    if settings.refit_val:
-        report["trainval"] = _both(job, model, {**train, **val}, told[2])
-    report["seconds"] = round(time.monotonic() - began, 2)
+        report |= _learn_model(job, settings, task, train, val, on_progress)
+    report["seconds"] = round(time.monotonic() - began + report.get("seconds", 0.0), 2)
     _check_inputs(job, task, test=False)
     run_folder.write_json(job.folder / MODEL / "learnt.json", report)
     parts = (*job.folder.glob("*.parquet"), *(job.folder / MODEL).rglob("*"), *(job.folder / MODEL_TRAINVAL).rglob("*"))
     results = [os.path.relpath(path, job.folder / MODEL) for path in sorted(parts) if path.is_file()]
     run_folder.finish(job.folder / MODEL, job.learning, _provenance(job), results)
-    shutil.rmtree(job.folder / out_of_fold.FOLDS, ignore_errors=True)
+
+
+def _learn_model(
+    job: Job,
+    settings: HeadSettings,
+    task: Task,
+    train: dict[str, Annotation],
+    val: dict[str, Annotation],
+    on_progress: OnProgress,
+) -> dict[str, Any]:
+    """Out-of-fold predictions, the model, validation, the refit. Returns the report's part."""
+    on_progress(0.0, "reads features")
+    prepared = _prepare(job, settings, train, task, thin=not settings.fold_count)
+    steps = [settings.fold_count, 1, int(settings.refit_val)]
+    at = [0.02 + 0.88 * sum(steps[:i]) / sum(steps) for i in range(4)]
+    told = [share_progress(on_progress, start, end - start) for start, end in pairwise(at)]
+    report: dict[str, Any] = {}
+    if settings.fold_count:
+        check = partial(_check_inputs, job, task, test=False)
+        report |= out_of_fold.predict(prepared, train, job.folder, job.learning, told[0], check)
+    model, facts, dev_score = fit.fit(prepared, prepared.part, job.seed, told[1])
+    report |= _facts(job, model, prepared.part, train) | {"dev_score": dev_score, **facts}
+    del prepared
+    model.save(job.folder / MODEL)
+    report |= _validation(job, model, val)
+    if settings.refit_val:
+        report["trainval"] = _both(job, model, {**train, **val}, told[2])
+    return report
 
 
 def _learn_bag(job: Job, task: Task, on_progress: OnProgress) -> None:
     """One bag's fold, in its own folder, where the whole head finds it."""
     assert job.bag is not None
-    settings = _settings(job)
     on_progress(0.0, "reads features")
-    train = labels.read_folder(job.paths.train, task)
-    prepared = _prepare(job, settings, train, task, thin=False)
-    out_of_fold.learn_fold(prepared, train, job.bag, job.folder, job.mark, share_progress(on_progress, 0.02, 0.97))
-    _check_inputs(job, task, test=False)
+    folders = (job.paths.train, job.paths.val) if job.with_val else (job.paths.train,)
+    videos = {video: one for folder in folders for video, one in labels.read_folder(folder, task).items()}
+    prepared = _prepare(job, _settings(job), videos, task, thin=False)
+    check = partial(_check_inputs, job, task, test=False)
+    tell = share_progress(on_progress, 0.02, 0.97)
+    out_of_fold.learn_fold(prepared, videos, job.bag, job.folder, job.mark, tell, check)
 
 
-def _collect_bags(folder: Path, count: int, model: Path) -> BaggedModel:
-    """The models of so many folds of `folder`, kept in the folder `model`."""
-    places = [out_of_fold.fold_folder(folder, number) / out_of_fold.FOLD_MODEL for number in range(count)]
-    bags.collect(places, model)
-    result = bags.load(model)
-    assert isinstance(result, BaggedModel), "a head with bags has two folds or more"
-    return result
+def _collect_bags(
+    job: Job, task: Task, train: dict[str, Annotation], val: dict[str, Annotation], on_progress: OnProgress
+) -> dict[str, Any]:
+    """The model of the finished bags, its out-of-fold and validation predictions; bags that are missing are learnt
+    first. Returns the report's part, whose seconds are those of the bags, one after the other.
+    """
+    missing, began = job.list_bags(), time.monotonic()
+    for i, one in enumerate(missing):
+        note = f"bag {i + 1} of {len(missing)}: "
+        _learn_bag(one, task, share_progress(on_progress, 0.9 * i / len(missing), 0.9 / len(missing), note))
+    learnt = time.monotonic() - began
+    report = out_of_fold.collect(train, task, job.folder, job.settings["bags"])
+    seconds = _keep_bags(job, False)
+    model = bags.load(job.folder / MODEL)
+    without = len(train) - len(table.frames(job.work, job.sources, train))
+    report |= {"bags": len(report["oof_folds"]), "dev_score": None, "columns": len(model.columns)}
+    report |= {"videos_without_features": without} | _validation(job, model, val)
+    if job.settings["refit_val"]:
+        seconds += _keep_bags(job, True)
+    return report | {"seconds": seconds - learnt}
+
+
+def _keep_bags(job: Job, with_val: bool) -> float:
+    """Keep the models of the finished bags as the head's; returns the seconds that they took."""
+    folder = _bags_folder(job.folder, with_val)
+    places = [out_of_fold.fold_folder(folder, number) for number in range(job.settings["bags"])]
+    places = [place for place in places if (place / out_of_fold.FOLD_MODEL).is_dir()]
+    bags.keep(
+        [place / out_of_fold.FOLD_MODEL for place in places], job.folder / (MODEL_TRAINVAL if with_val else MODEL)
+    )
+    return sum(run_folder.read_json(place / "report.json", "run again")["seconds"] for place in places)
 
 
 def _settings(job: Job) -> HeadSettings:
@@ -249,15 +297,10 @@ def _prepare(
 def _check_inputs(job: Job, task: Task, test: bool = True) -> None:
     """Raise InputError where what was read is no longer what heads.run took the job's marks from."""
     if job.inputs and (what := head_inputs.describe_changes(job.inputs, job.paths, task, job.work, test)):
-        if job.bag is not None:
-            run_folder.begin(job.folder)
-        shutil.rmtree(job.folder / out_of_fold.FOLDS, ignore_errors=True)
         raise InputError(f"head {job.name}: {what} changed while they were read; run the same command again")
 
 
-def _facts(
-    job: Job, model: Model | BaggedModel, part: fit.TrainDevSplit, train: dict[str, Annotation]
-) -> dict[str, Any]:
+def _facts(job: Job, model: Model, part: fit.TrainDevSplit, train: dict[str, Annotation]) -> dict[str, Any]:
     """The report's part about what was learnt from."""
     again = model.head.settings.refit and not model.head.learns_dev and len(part.dev) > 0
     return {
@@ -288,33 +331,18 @@ def _validation(job: Job, model: Model | BaggedModel, val: dict[str, Annotation]
     }
 
 
-def _both(
-    job: Job, model: Model | BaggedModel, annotations: dict[str, Annotation], on_progress: OnProgress
-) -> dict[str, Any]:
+def _both(job: Job, model: Model, annotations: dict[str, Annotation], on_progress: OnProgress) -> dict[str, Any]:
     """Learn from train and validation together, each row once, with what was chosen on train; save that model beside.
-    Of a bagged head as many models anew, each of which lacks, and chooses without, a fold of both.
 
     The model's head is used up: it has been saved. Validation scores are never of this one.
     """
-    settings, head = model.head.settings, model.head
-    prepared = _prepare(job, settings, annotations, head.task, thin=not settings.bags, dev=bool(settings.bags))
-    (job.folder / MODEL_TRAINVAL).mkdir()
-    if settings.bags:
-        folder, count = job.folder / out_of_fold.FOLDS / MODEL_TRAINVAL, len(out_of_fold.divide(prepared, annotations))
-        for number in range(count):
-            place, tell = (
-                out_of_fold.fold_folder(folder, number),
-                share_progress(on_progress, number / count, 1 / count),
-            )
-            out_of_fold.learn_fold(prepared, annotations, number, place, job.learning, tell)
-        _collect_bags(folder, count, job.folder / MODEL_TRAINVAL)
-        rows = prepared.part.train_and_dev
+    prepared = _prepare(job, model.head.settings, annotations, model.head.task, thin=True, dev=False)
+    part, head = prepared.part, model.head
+    if head.learns_dev:
+        head = fit.create_head(prepared)
+        head.fit(part.train, part.dev, job.seed, on_progress)
     else:
-        rows = prepared.part.train
-        if head.learns_dev:
-            head = fit.create_head(prepared)
-            head.fit(rows, prepared.part.dev, job.seed, on_progress)
-        else:
-            head.refit(rows, job.seed, on_progress)
-        fit.as_model(prepared, head).save(job.folder / MODEL_TRAINVAL)
-    return {"rows": len(rows), "videos": len(np.unique(rows.rows.video))}
+        head.refit(part.train, job.seed, on_progress)
+    (job.folder / MODEL_TRAINVAL).mkdir()
+    fit.as_model(prepared, head).save(job.folder / MODEL_TRAINVAL)
+    return {"rows": len(part.train), "videos": len(np.unique(part.train.rows.video))}

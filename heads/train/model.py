@@ -91,7 +91,7 @@ class Model:
         """Predict every frame with features of these videos, some at a time: memory is bounded. `people` as `rows`."""
         there = table.frames(work, self.sources, videos)
         results: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
-        for group in _groups(there):
+        for group in divide_videos(there):
             items = self.rows(work, group, people, there)
             scores = self.predict(items)
             results |= {video: (items.frame[a:b], scores[a:b]) for video, a, b in items.spans}
@@ -162,7 +162,7 @@ def check_files(folder: Path) -> None:
         raise DamagedModel(f"{file}: {'gone' if not file.exists() else 'not what it was'} since the model was made")
 
 
-def _groups(there: table.Frames) -> Iterator[list[str]]:
+def divide_videos(there: table.Frames) -> Iterator[list[str]]:
     """Videos, in their order, some at a time."""
     group: list[str] = []
     rows = 0

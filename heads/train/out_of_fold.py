@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from extract.runtime import run_folder
 from heads.abaw.annotations import Annotation
+from heads.abaw.tasks import Task
 from heads.base.head import OnProgress, share_progress
 from heads.data import predictions, splits
 from heads.train import fit
@@ -26,29 +27,45 @@ OOF = "oof.parquet"
 FOLDS = "folds"
 FOLD_MODEL = "model"
 """Below a fold's folder, where its model is kept for a bag."""
+Check = Callable[[], None]
+"""Raises InputError where what was read is not what it should be."""
+
+
+def _trust() -> None:
+    """The check of what nobody changes."""
 
 
 def predict(
-    prepared: TrainData, annotations: Mapping[str, Annotation], folder: Path, mark: str, on_progress: OnProgress
+    prepared: TrainData,
+    annotations: Mapping[str, Annotation],
+    folder: Path,
+    mark: str,
+    on_progress: OnProgress,
+    check: Check = _trust,
 ) -> dict[str, Any]:
-    """Write `<folder>/oof.parquet`: all frames with features of the annotated videos. Returns the report's part.
+    """Learn every fold that is missing, and `collect` them.
 
     All that is learnt, components of temporal columns among it, is learnt anew from the other folds, with a dev slice
     of their own. Folds that were finished under the same `mark` are not made again. Raises NoTrainingRows where fewer
     than two recordings (or people, where they are known) have annotated frames with features.
     """
-    held = divide(prepared, annotations)
-    reports: list[dict[str, Any]] = []
-    results: dict[str, tuple[NDArray[np.int32], NDArray[np.float32]]] = {}
-    for number in range(len(held)):
-        note = f"fold {number + 1} of {len(held)}: "
-        tell = share_progress(on_progress, number / len(held), 1 / len(held), note)
-        learn_fold(prepared, annotations, number, place := fold_folder(folder, number), mark, tell)
-        reports.append(json.loads((place / "report.json").read_text(encoding="utf-8")))
-        results |= predictions.read(place / OOF, prepared.task).videos
-    whole = predictions.Predictions(prepared.task.outputs, results)
+    count = len(divide(prepared, annotations))
+    for number in range(count):
+        tell = share_progress(on_progress, number / count, 1 / count, f"fold {number + 1} of {count}: ")
+        learn_fold(prepared, annotations, number, fold_folder(folder, number), mark, tell, check)
+    return collect(annotations, prepared.task, folder, count)
+
+
+def collect(annotations: Mapping[str, Annotation], task: Task, folder: Path, count: int) -> dict[str, Any]:
+    """Write `<folder>/oof.parquet` of the finished folds, `count` at most: all frames with features of the annotated
+    videos. Returns the report's part.
+    """
+    places = [place for number in range(count) if ((place := fold_folder(folder, number)) / OOF).exists()]
+    results = {video: part for place in places for video, part in predictions.read(place / OOF, task).videos.items()}
+    whole = predictions.Predictions(task.outputs, results)
     predictions.write(folder / OOF, whole)
-    score, _, frames = fit.score_predictions(whole, annotations, prepared.task)
+    score, _, frames = fit.score_predictions(whole, annotations, task)
+    reports = [json.loads((place / "report.json").read_text(encoding="utf-8")) for place in places]
     return {"oof_score": score, "oof_frames": frames, "oof_folds": reports}
 
 
@@ -87,34 +104,34 @@ def learn_fold(
     folder: Path,
     mark: str,
     on_progress: OnProgress,
+    check: Check = _trust,
 ) -> None:
     """Learn from the other folds, predict this one, and finish its folder, with the model where it is a bag.
 
     A fold that was finished under the same `mark` is not made again. One that there is not, as recordings are few, is
-    finished without results.
+    finished without results. `check` is asked before it counts.
     """
     if run_folder.is_done(folder, mark):
         return
     run_folder.begin(folder)
-    shutil.rmtree(folder / FOLD_MODEL, ignore_errors=True)
-    held = divide(prepared, annotations)
+    for path in (folder / FOLD_MODEL, folder / OOF):  # of another making
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    began, held = time.monotonic(), divide(prepared, annotations)
     if number >= len(held):
         run_folder.finish(folder, mark, {"learnt_from": 0}, [])
         return
-    part = prepared.restrict_to(find_rest(prepared, held[number]))
+    part = prepared.restrict_to(np.array([video not in held[number] for video in prepared.labelled_rows.rows.videos]))
     model, facts, dev_score = fit.fit(part, part.part, part.seed, on_progress)
     result = model.predict_videos(part.work, held[number], people=part.people.persons)
     predictions.write(folder / OOF, result)
     score, _, frames = fit.score_predictions(result, annotations, part.task)
     report = {"videos": sorted(held[number]), "frames": frames, "score": score, "dev_score": dev_score, **facts}
+    report["rows"] = {"train": len(part.part.train), "dev": len(part.part.dev)}
+    report["seconds"] = round(time.monotonic() - began, 2)
     run_folder.write_json(folder / "report.json", report)
     if prepared.settings.bags:
         (folder / FOLD_MODEL).mkdir()
         model.save(folder / FOLD_MODEL)
+    check()
     files = [path.relative_to(folder).as_posix() for path in sorted((folder / FOLD_MODEL).rglob("*")) if path.is_file()]
     run_folder.finish(folder, mark, {"learnt_from": len(part.part.train_and_dev)}, [OOF, "report.json", *files])
-
-
-def find_rest(prepared: TrainData, videos: Collection[str]) -> NDArray[np.bool_]:
-    """Which of the prepared videos are none of these: mask [videos]."""
-    return np.array([video not in videos for video in prepared.labelled_rows.rows.videos])

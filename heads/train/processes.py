@@ -29,18 +29,12 @@ def run_jobs(jobs: list[Job], title: str) -> None:
 
     Raises InputError where a job found bad input, RuntimeError with the end of its log where one failed otherwise.
     """
-    bags = [bag for job in jobs for bag in job.list_bags()]
-    if bags:  # the heads that they are of come when all are there
-        of = {(bag.task, bag.name) for bag in bags}
-        _run([*bags, *(job for job in jobs if (job.task, job.name) not in of)], title)
-        jobs = [job for job in jobs if (job.task, job.name) in of]
-    if jobs:
-        _run(jobs, title)
-
-
-def _run(jobs: list[Job], title: str) -> None:
-    """`run_jobs` of jobs that do not wait for each other."""
-    ours = {f"head-{job.task}-{job.label}": job for job in jobs}
+    if not jobs:
+        return
+    heads = {(job.task, job.name): job for job in jobs}
+    first = {head: job.list_bags() or [job] for head, job in heads.items()}  # a bagged head itself comes last
+    ours = {_name(job): job for its in (*first.values(), jobs) for job in its}
+    left = {head: len(its) for head, its in first.items()}
     done = dict.fromkeys(ours, 0)
     failures: list[Exception] = []
     cluster = session.current_cluster()
@@ -55,27 +49,40 @@ def _run(jobs: list[Job], title: str) -> None:
         if isinstance(part := news.get("done"), int | float):
             advance(sent.name, min(int(100 * part), 99), str(news.get("note", "")))
 
-    def end(sent: machine_jobs.Job, result: dict[str, Any]) -> None:
+    def end(sent: machine_jobs.Job, result: dict[str, Any]) -> machine_jobs.Job | None:
         job = ours[sent.name]
         if cluster is not None:
             session.wait_until(lambda: run_folder.is_done(job.folder, job.mark), job.folder)
         elif (error := _failure(job, result["code"])) is not None:
             failures.append(error)
-            return
+            return None
         advance(sent.name, 100, "done")
+        left[job.task, job.name] -= 1
+        is_last = job.bag is not None and not left[job.task, job.name] and not failures
+        return send(heads[job.task, job.name]) if is_last else None
 
-    with progress(title, total=100 * len(jobs), unit="heads", parts=100) as bar:
+    def send(job: Job) -> machine_jobs.Job:
         if cluster is not None:
-            cluster.run(title, [cluster_job.send(cluster, name, job) for name, job in ours.items()], hear, end)
+            return cluster_job.send(cluster, _name(job), job)
+        return _send(_name(job), job, cores, imports)
+
+    every = [job for its in first.values() for job in its]
+    cores, imports = CORES // min(AT_ONCE, len(every)), _shared_imports([*ours.values()])
+    with progress(title, total=100 * len(ours), unit="heads", parts=100) as bar:
+        if cluster is not None:
+            cluster.run(title, [send(job) for job in every], hear, end)
         else:
-            cores = CORES // min(AT_ONCE, len(jobs))
-            imports = _shared_imports(jobs)
             # What learns from more networks takes longer: at the end it would have the machine to itself.
-            longest = sorted(ours, key=lambda name: -len(ours[name].sources))
-            sent = (_send(name, ours[name], cores, imports) for name in longest if not failures)
+            longest = sorted(every, key=lambda job: -len(job.sources))
+            sent = (send(job) for job in longest if not failures)
             LocalMachine(AT_ONCE).run(title, sent, hear, end)
     if failures:
         raise next((error for error in failures if isinstance(error, InputError)), failures[0])
+
+
+def _name(job: Job) -> str:
+    """Of no other job: a head's name has no slash."""
+    return f"head-{job.task}-{job.label}"
 
 
 def _shared_imports(jobs: list[Job]) -> dict[str, tuple[str, ...]]:

@@ -18,8 +18,8 @@ from heads.base.head import family
 from heads.config import Config
 from heads.tune.worker import list_sources
 
-FIXED_KEYS = ("family", "networks")
-"""Keys that make another head, not another setting of it."""
+FIXED_KEYS = ("family", "networks", "folds", "bags", "refit_val")
+"""Keys that make another head, or other files of it, not another setting."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -327,16 +328,17 @@ def test_a_killed_run_goes_on_with_the_bags_that_are_missing(
         time.sleep(0.005)
     process.kill()
     process.wait()
-    with run_folder.hold_folder(folder / "folds" / "1"), run_folder.hold_folder(folder / "folds" / "2"):
-        kept = {path.parent.name for path in folder.glob("folds/*/DONE")}  # its processes have ended with it
+    with contextlib.ExitStack() as ended:  # its processes end with it
+        for number in range(4):
+            ended.enter_context(run_folder.hold_folder(folder / "folds" / str(number)))
+        kept = {path.parent.name for path in folder.glob("folds/*/DONE")}
     assert kept and not (folder / "DONE").exists()
     labels: list[str] = []
-    original = processes._run
-    monkeypatch.setattr(
-        processes, "_run", lambda jobs, title: (labels.extend(job.label for job in jobs), original(jobs, title))
-    )
+    original = processes._send
+    monkeypatch.setattr(processes, "_send", lambda name, *more: labels.append(name) or original(name, *more))
     run.main(settings, "expr", corpus.work)
-    assert labels == [f"lightgbm-one-bag{i + 1}" for i in range(4) if str(i) not in kept] + ["lightgbm-one"]
+    missing = [f"head-expr-lightgbm-one/bag{i + 1}" for i in range(4) if str(i) not in kept]
+    assert labels == [*missing, "head-expr-lightgbm-one"]
     run.main(settings, "expr", whole)
     for name in ("val", "test", "oof"):
         assert (folder / f"{name}.parquet").read_bytes() == (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +105,7 @@ def both(a_job: Job) -> fit.TrainData:
 @pytest.mark.parametrize("raw", [{}, {"family": "linear", "temporal": [], "trees": None}])
 def test_with_validation_each_model_lacks_a_fold_of_both(corpus: Corpus, raw: dict[str, Any]) -> None:
     a_job = job(corpus, refit_val=True, **raw)
-    report = made(a_job)
-    assert report["trainval"]["videos"] == 8
+    made(a_job)
     found = predictions.read(a_job.folder / "test_trainval.parquet", EXPR)
     again = bags.load(a_job.folder / "model_trainval")
     assert isinstance(again, bags.BaggedModel) and len(again.models) == 3
@@ -116,7 +116,7 @@ def test_with_validation_each_model_lacks_a_fold_of_both(corpus: Corpus, raw: di
     assert not np.array_equal(found.videos["x0"][1], alone.videos["x0"][1])
     folds = out_of_fold.divide(prepared := both(a_job), read_both(a_job))
     assert len(folds) == 3 and len(prepared.labelled_rows.rows.videos) == 8
-    rest = prepared.restrict_to(out_of_fold.find_rest(prepared, folds[1]))
+    rest = prepared.restrict_to(np.array([video not in folds[1] for video in prepared.labelled_rows.rows.videos]))
     second = fit.fit(rest, rest.part, 4)[0].predict_videos(corpus.work, ["x0"])
     np.testing.assert_allclose(each[1].videos["x0"][1], second.videos["x0"][1], rtol=0, atol=1e-6)
 
@@ -153,21 +153,18 @@ def test_bags_of_other_settings_are_made_again(corpus: Corpus, monkeypatch: pyte
     assert (again.folder / "val.parquet").read_bytes() == (alone.folder / "val.parquet").read_bytes()
 
 
-def test_processes_of_their_own_learn_the_bags_side_by_side(corpus: Corpus) -> None:
-    alone, beside, plain = job(corpus, "alone"), job(corpus, "beside"), job(corpus, "plain", bags=0)
+def test_processes_of_their_own_learn_the_bags_side_by_side(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, beside = (job(corpus, name, refit_val=True) for name in ("alone", "beside"))
+    plain = job(corpus, "plain", bags=0)
     made(alone)
-    labels = []
-    run = processes._run
-
-    def listed(jobs: list[Job], title: str) -> None:
-        labels.append([one.label for one in jobs])
-        run(jobs, title)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(processes, "_run", listed)
-        processes.run_jobs([beside, plain], "heads expr")
-    assert labels == [["beside-bag1", "beside-bag2", "beside-bag3", "plain"], ["beside"]]
-    for name in ("val", "test", "oof"):
+    labels: list[str] = []
+    send = processes._send
+    monkeypatch.setattr(processes, "_send", lambda name, *more: labels.append(name) or send(name, *more))
+    processes.run_jobs([beside, plain], "heads expr")
+    first, last = ["beside/bag1", "beside/bag2", "beside/bag3", "beside/bag1-trainval"], ["plain", "beside"]
+    assert labels[:4] == [f"head-expr-{label}" for label in first]
+    assert labels[6:] == [f"head-expr-{label}" for label in last]
+    for name in ("val", "test", "oof", "test_trainval"):
         assert (alone.folder / f"{name}.parquet").read_bytes() == (beside.folder / f"{name}.parquet").read_bytes()
     assert run_folder.is_done(beside.folder, beside.mark) and run_folder.is_done(plain.folder, plain.mark)
 
@@ -250,3 +247,54 @@ def test_a_folder_without_models_is_no_bagged_one(tmp_path: Path) -> None:
     (tmp_path / "bags").mkdir()
     with pytest.raises(DamagedModel, match="expected two or more"):
         bags.load(tmp_path)
+
+
+def test_a_bag_that_fails_is_named_and_its_head_is_not_made(corpus: Corpus) -> None:
+    bad = job(corpus, "bad", learning_rate=1e-3)
+    (corpus.folder / "expr" / "train" / "t3.txt").write_text("not annotations\n")
+    with pytest.raises(InputError, match=r"head bad/bag[12]: .*t3.txt"):
+        processes.run_jobs([bad], "heads expr")
+    assert not (bad.folder / "model").exists()
+
+
+def test_seconds_are_those_of_all_bags(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = fit.fit
+
+    def slow(*args: Any) -> Any:
+        time.sleep(0.5)
+        return original(*args)
+
+    monkeypatch.setattr(fit, "fit", slow)
+    a_job = job(corpus, refit_val=True)
+    for bag in a_job.list_bags():
+        made(bag)
+    report = made(a_job)
+    assert 3.0 <= report["seconds"] < 20
+    assert [fold["rows"]["train"] > 0 for fold in report["oof_folds"]] == [True] * 3 and "rows" not in report
+
+
+@pytest.mark.parametrize(("temporal", "reads"), [([], 1), (TEMPORAL, 3)])
+def test_rows_are_read_once_unless_each_model_has_columns_of_its_own(
+    corpus: Corpus, monkeypatch: pytest.MonkeyPatch, temporal: list[Any], reads: int
+) -> None:
+    made(a_job := job(corpus, temporal=temporal))
+    model, count = bags.load(a_job.folder / "model"), []
+    rows = Model.rows
+    monkeypatch.setattr(Model, "rows", lambda *args, **more: count.append(1) or rows(*args, **more))
+    model.predict_videos(corpus.work, ["v0", "v1"])
+    assert len(count) == reads
+
+
+def test_bags_of_what_learns_nothing_are_refused() -> None:
+    pretrained = family("pretrained").Settings
+    with pytest.raises(ValidationError, match="bags would be the same"):
+        pretrained.model_validate({"family": "pretrained", "inputs": ["logits"], "bags": 3})
+    assert (
+        pretrained.model_validate({"family": "pretrained", "inputs": ["logits"], "bags": 3, "other": "mlp"}).bags == 3
+    )
+
+
+def test_what_a_bagged_model_reads_is_told_without_it(corpus: Corpus) -> None:
+    for name, count in (("bagged", 3), ("plain", 0)):
+        made(a_job := job(corpus, name, bags=count))
+        assert [source["network"] for source in bags.read_sources(a_job.folder / "model")] == ["one"]

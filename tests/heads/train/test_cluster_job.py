@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,12 +51,13 @@ class Machines:
         return Path(f"{name}.txt")
 
     def run(self, what, jobs, heard, ended):
-        self.sent = jobs
-        for one in jobs:
+        self.sent = [*jobs]
+        for one in self.sent:
             heard(one, {"done": 0.5, "note": "half"})
             heard(one, {"done": None})
             self.finish(one)
-            ended(one, {})
+            if (after := ended(one, {})) is not None:
+                self.sent.append(after)
 
 
 class Bar:
@@ -91,6 +93,36 @@ def test_heads_are_told_absolute_paths_and_leave_gpus_to_the_worker(tmp_path, mo
         assert one.needs.threads == 3
         assert one.needs.memory == int(cluster_job.LIBRARIES_MEMORY + 1000 * cluster_job.ROWS_MEMORY)
     assert [count for count, _ in bar.said] == [50, 50, 50, 50] and bar.said[0][1] == "boosted: half"
+
+
+def test_bags_are_jobs_of_their_own_and_the_head_comes_when_they_are_seen(corpus, tmp_path, monkeypatch):
+    jobs: list[Job] = []
+    monkeypatch.setattr(processes, "run_jobs", lambda some, what: jobs.extend(some))
+    text = '[heads.va]\nuse = ["lightgbm"]\n[heads.va.lightgbm]\ntrees = 5\nbags = 2\nrefit_val = true\n'
+    heads_run.main(extract_config.load(Config, corpus.toml(text, '["one"]')), "va", corpus.work)
+    monkeypatch.undo()
+    slept = []
+
+    def appear(_: float) -> None:  # a worker does not see at once what another has finished
+        slept.append(1)
+        hidden.rename(hidden.with_name("DONE"))
+
+    def finish(one) -> None:
+        cluster_job.main(json.loads(one.stdin), lambda news: None)
+
+    machines = Machines(finish)
+    monkeypatch.setattr(session, "_current", machines)
+    processes.run_jobs(jobs, "heads va")
+    bags = [f"head-va-lightgbm-one/bag{i}{both}" for both in ("", "-trainval") for i in (1, 2)]
+    assert [one.name for one in machines.sent] == [*bags, "head-va-lightgbm-one"]
+    assert (jobs[0].folder / "test_trainval.parquet").exists()
+    bag = replace(jobs[0], settings=jobs[0].settings | {"trees": 6}, learning="other", mark="another")
+    for part in bag.list_bags():
+        cluster_job.main(part.as_json(), lambda news: None)
+    hidden = (part.folder / "DONE").rename(part.folder / "hidden")
+    monkeypatch.setattr(session.time, "sleep", appear)
+    cluster_job.main(bag.as_json(), lambda news: None)
+    assert slept == [1] and run_folder.is_done(bag.folder, "another")
 
 
 def test_a_head_that_another_worker_has_made_meanwhile_is_not_made_again(tmp_path, monkeypatch):
