@@ -179,8 +179,8 @@ def make_few_videos(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def few_videos(request: pytest.FixtureRequest) -> Iterator[Path]:
-    """The config of a corpus of seven drawn videos of 60 frames, with one quick head and a short search per task; that of
-    va has bags. To read only.
+    """The config of a corpus of seven drawn videos of 60 frames, with one quick head (that of va has bags) and a short
+    search per task. To read only.
     """
     for folder in shared_folder(request, "few", make_few_videos):
         yield folder / "few.toml"
