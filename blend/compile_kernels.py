@@ -7,6 +7,7 @@ numba keeps what it compiled, so that process is for the first run of an install
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -55,10 +56,11 @@ def import_ahead(seconds_before: float = SECONDS_BEFORE) -> Iterator[None]:
 
     def load() -> None:
         if not over.wait(seconds_before):
-            for name in IMPORTS:
-                with suppress(Exception):  # the blend says what is wrong
-                    if not over.is_set():
-                        make_import(name)
+            with _uncollected():
+                for name in IMPORTS:
+                    with suppress(Exception):  # the blend says what is wrong
+                        if not over.is_set():
+                            make_import(name)
 
     loading = threading.Thread(target=load, name="import ahead")
     loading.start()
@@ -67,6 +69,18 @@ def import_ahead(seconds_before: float = SECONDS_BEFORE) -> Iterator[None]:
     finally:
         over.set()
     loading.join()  # the blend imports the same, and must not begin in the middle of one
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """A block whose imports no collection looks at, in a command: a caller's garbage would stay."""
+    is_command = gc.get_freeze_count() > 0
+    if is_command:
+        gc.disable()
+    yield
+    if is_command:
+        gc.freeze()
+        gc.enable()
 
 
 def are_compiled() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -54,5 +55,6 @@ def application(command: Callable[..., None], examples: str) -> typer.Typer:
 
 def start(command: Callable[..., None], examples: str, arguments: Sequence[str] | None = None) -> Any:
     """Run a command with what stands on the command line, or with `arguments`; ends the process."""
+    gc.freeze()  # nothing of what is imported is ever garbage: no collection looks at it again
     with errors.exits():  # also where its help finds a full disk
         return application(command, examples)(arguments)
