@@ -73,13 +73,12 @@ def import_ahead(seconds_before: float = SECONDS_BEFORE) -> Iterator[None]:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """A block whose imports no collection looks at, in a command: a caller's garbage would stay."""
-    is_command = gc.get_freeze_count() > 0
-    if is_command:
+    """A block whose imports no collection looks at, in a process of ours: a caller's garbage would stay."""
+    if ours := process.is_ours():
         gc.disable()
     yield
-    if is_command:
-        gc.freeze()
+    if ours:
+        process.freeze_imports()
         gc.enable()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from extract.runtime import errors
+from extract.runtime import errors, process
 
 UsageError: Any = typer.BadParameter.__bases__[0]
 """Of typer's own copy of click, where it has one."""
@@ -55,6 +54,6 @@ def application(command: Callable[..., None], examples: str) -> typer.Typer:
 
 def start(command: Callable[..., None], examples: str, arguments: Sequence[str] | None = None) -> Any:
     """Run a command with what stands on the command line, or with `arguments`; ends the process."""
-    gc.freeze()  # nothing of what is imported is ever garbage: no collection looks at it again
+    process.freeze_imports()
     with errors.exits():  # also where its help finds a full disk
         return application(command, examples)(arguments)
