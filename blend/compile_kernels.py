@@ -39,6 +39,7 @@ IMPORTS = (
     "optuna.samplers",
     "optuna.storages",
     "optuna.storages._rdb.models",
+    "scipy.optimize",
     "sqlalchemy.pool",
     "numba.core.registry:cpu_target.target_context.refresh",
 )

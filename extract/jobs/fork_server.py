@@ -108,9 +108,7 @@ class ForkServer:
     server that has made some of the imports, and forks this one.
     """
 
-    def __init__(
-        self, imports: Sequence[str], environment: Mapping[str, str], above: ForkServer | None = None
-    ) -> None:
+    def __init__(self, imports: Sequence[str], environment: Mapping[str, str], above: ForkServer | None = None) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process: subprocess.Popen[bytes] | ForkedProcess
         command = ["extract.jobs.fork_server", *imports]
