@@ -30,12 +30,15 @@ run.py: The main job: frames and annotations -> a checked submission and a repor
 single_task.py: One task's blend: its heads brought up to date, then the blend, unless a finished one is there.
 """
 
+import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+"""Between two products numpy's threads sleep; of their own accord each keeps a core busy for 2^26 cycles more."""
 _ROOT = Path(__file__).resolve().parents[1]
 for _name in ("extract", "heads"):
     _spec = find_spec(_name)

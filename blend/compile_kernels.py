@@ -7,6 +7,7 @@ numba keeps what it compiled, so that process is for the first run of an install
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -38,6 +39,7 @@ IMPORTS = (
     "optuna.samplers",
     "optuna.storages",
     "optuna.storages._rdb.models",
+    "scipy.optimize",
     "sqlalchemy.pool",
     "numba.core.registry:cpu_target.target_context.refresh",
 )
@@ -55,10 +57,11 @@ def import_ahead(seconds_before: float = SECONDS_BEFORE) -> Iterator[None]:
 
     def load() -> None:
         if not over.wait(seconds_before):
-            for name in IMPORTS:
-                with suppress(Exception):  # the blend says what is wrong
-                    if not over.is_set():
-                        make_import(name)
+            with _uncollected():
+                for name in IMPORTS:
+                    with suppress(Exception):  # the blend says what is wrong
+                        if not over.is_set():
+                            make_import(name)
 
     loading = threading.Thread(target=load, name="import ahead")
     loading.start()
@@ -67,6 +70,17 @@ def import_ahead(seconds_before: float = SECONDS_BEFORE) -> Iterator[None]:
     finally:
         over.set()
     loading.join()  # the blend imports the same, and must not begin in the middle of one
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """A block whose imports no collection looks at, in a process of ours: a caller's garbage would stay."""
+    if ours := process.is_ours():
+        gc.disable()
+    yield
+    if ours:
+        process.freeze_imports()
+        gc.enable()
 
 
 def are_compiled() -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from extract.runtime import cli, errors
+from extract.runtime import cli, errors, process
 from extract.runtime.errors import did_you_mean
 
 
@@ -101,5 +101,6 @@ def affect_heads() -> None:
 
 def main() -> None:
     """What the console script starts."""
+    process.freeze_imports()
     with errors.exits():
         app(prog_name="affect-heads")

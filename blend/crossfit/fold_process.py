@@ -56,7 +56,7 @@ class FoldProcess:
 
     def __init__(self, pool: Pool, settings: BlendSettings, seed: int, folds: Sequence[Sequence[int]]) -> None:
         job = pickle.dumps((pool, settings, seed, folds))  # here, where nobody changes it meanwhile
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("fork" if process.may_fork() else "spawn")
         self._taken = context.Array("b", len(folds))
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_work, args=(self._taken, theirs), daemon=True)

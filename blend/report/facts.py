@@ -23,9 +23,10 @@ from blend.report.pointers import ref
 from blend.report.schema import HeadSeconds, Making, Report
 from blend.tasks.lookup import BLEND_TASKS
 from extract.networks import registry
-from extract.runtime import errors
+from extract.runtime import errors, process
 from heads.abaw import read
 from heads.abaw.tasks import Task
+from heads.base.spare import hide
 from heads.data import resemblance
 
 if TYPE_CHECKING:  # who only reads a report searches nothing
@@ -138,8 +139,10 @@ def compute_importance(heads: Sequence[str], result: SearchResult, seed: int) ->
     """
     import optuna
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
     from optuna.trial import create_trial
+
+    with hide(["pandas"] * process.is_ours()):  # scikit-learn imports it where it can, for tables
+        from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
     from blend.search.search import derive
 

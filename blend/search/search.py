@@ -12,13 +12,14 @@ from __future__ import annotations
 import hashlib
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, create_trial
 
 from blend.config import BlendSettings
@@ -125,6 +126,18 @@ def params(
 ) -> Params:
     """A blend with what follows from it on this pool: the best thresholds (au), or what `settings` ask for."""
     return make_space(pool, settings or BlendSettings()).complete(Point(tuple(weights), kernel, k))
+
+
+class _Sampler(optuna.samplers.TPESampler):
+    """TPE that is told the space of all trials: to find out what they have in common takes an eighth of a search."""
+
+    def __init__(self, space: Mapping[str, BaseDistribution], seed: int) -> None:
+        super().__init__(seed=seed, multivariate=True, constant_liar=False)
+        self._space = {name: kind for name, kind in sorted(space.items()) if not kind.single()}
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The names and ranges that are drawn together."""
+        return self._space
 
 
 class _Search:
@@ -252,7 +265,7 @@ class _Search:
             if self.settings.sampler == "cmaes":
                 self.study.sampler = optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
             else:
-                self.study.sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=False)
+                self.study.sampler = _Sampler(self.space.distributions(), seed)
         trial = self.study.ask(fixed_distributions=self.space.distributions())
         self.study.tell(trial, score(trial.params))
         return self.study.get_trials(deepcopy=False)[-1]

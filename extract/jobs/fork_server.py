@@ -10,6 +10,7 @@ one at once, and is made for forks.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import json
@@ -61,11 +62,13 @@ class ForkedProcess:
                 self._pidfd = os.pidfd_open(self._pid) if self._pid > 0 else None
         return self._pid
 
-    def wait(self) -> int:
+    def wait(self, timeout: float | None = None) -> int:
         """Its exit code, once it has ended, as `subprocess` has it: its server's, where that ended before it began; -9
-        where nobody can tell, as the server was killed meanwhile.
+        where nobody can tell, as the server was killed meanwhile. Raises subprocess.TimeoutExpired as that does.
         """
         if self._code is None:
+            if timeout is not None and self.pid > 0 and not _is_ready(self._status.fileno(), int(1000 * timeout)):
+                raise subprocess.TimeoutExpired("a forked process", timeout)
             if self.pid < 0:
                 self._code = self._server.wait()
             elif said := self._status.readline():
@@ -101,16 +104,21 @@ class ForkServer:
     """A process that makes `imports` (modules, or "module:function", a function that imports) when its first job comes,
     and forks for every one.
 
-    What libraries say meanwhile stands in the first job's log; an import that fails is left to the jobs.
+    What libraries say meanwhile stands in the first job's log; an import that fails is left to the jobs. `above`: a
+    server that has made some of the imports, and forks this one.
     """
 
-    def __init__(self, imports: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, imports: Sequence[str], environment: Mapping[str, str], above: ForkServer | None = None) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            command = [sys.executable, "-m", "extract.jobs.fork_server", str(theirs.fileno()), *imports]
-            nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-            own = os.environ | environment | python_path()
-            self._process = subprocess.Popen(command, env=own, pass_fds=[theirs.fileno()], **nowhere)
+        self._process: subprocess.Popen[bytes] | ForkedProcess
+        command = ["extract.jobs.fork_server", *imports]
+        with theirs, open(os.devnull, "r+b") as nowhere:
+            if above is not None:
+                self._process = above.start(command, environment, theirs.fileno(), nowhere.fileno(), nowhere.fileno())
+            else:
+                own = os.environ | environment | python_path()
+                python = [sys.executable, "-m", *command]
+                self._process = subprocess.Popen(python, env=own, stdin=theirs, stdout=nowhere, stderr=nowhere)
 
     def start(
         self, command: Sequence[str], environment: Mapping[str, str], stdin: int, stdout: int, log: int
@@ -214,7 +222,11 @@ def _run(told: Mapping[str, Any], on_ctrl_c: Any) -> None:
 
 if __name__ == "__main__":
     usual = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the jobs, and whoever started them
-    job = serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])
+    job = serve(socket.socket(fileno=os.dup(0)), sys.argv[1:])
     if job is None:
         os._exit(0)
     _run(job, usual)
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # all is written: to take libraries apart would take a tenth of a second

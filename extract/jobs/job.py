@@ -42,7 +42,9 @@ class Job:
     stdin: str = ""
     """A first line of its stdin."""
     imports: tuple[str, ...] = ()
-    """What it imports as other jobs do: here one process does so for all (fork_server.ForkServer)."""
+    """What it imports as other jobs do, the first one as more of them do: here one process does so for all
+    (fork_server.ForkServer).
+    """
 
     def as_message(self, threads: int) -> dict[str, Any]:
         """What a worker is told."""

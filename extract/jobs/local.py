@@ -151,20 +151,27 @@ class LocalMachine:
         finally:
             for _, process in running.values():  # after Ctrl-C, or what was raised above
                 process.end()
-            for server in servers.values():
+            for server in reversed(servers.values()):
                 server.close()
 
     def _start(self, job: Job, news: News, servers: Servers) -> JobProcess:
-        alike = job.imports, tuple(sorted(job.environment.items()))
-        if (forks := bool(job.imports) and can_fork() and not self.alone) and alike not in servers:
-            servers[alike] = ForkServer(job.imports, job.environment)
+        forks = bool(job.imports) and can_fork() and not self.alone
         command, own = [job.module, *job.arguments], {**job.environment, VARIABLE: str(job.needs.threads)}
         job.log.parent.mkdir(parents=True, exist_ok=True)
         with run_folder.log_file(job.log) as log:
-            server = servers[alike] if forks else None
+            server = _find_server(job.imports, job.environment, servers) if forks else None
             return JobProcess(
                 command, own, log, job.stdin, lambda said: news.put((job.name, said)), alone=self.alone, server=server
             )
+
+
+def _find_server(imports: tuple[str, ...], environment: Mapping[str, str], servers: Servers) -> ForkServer:
+    """The server that has made these imports, which is begun where there is none: forked by that of the first one."""
+    alike = imports, tuple(sorted(environment.items()))
+    if alike not in servers:
+        above = _find_server(imports[:1], environment, servers) if len(imports) > 1 else None
+        servers[alike] = ForkServer(imports, environment, above)
+    return servers[alike]
 
 
 def read_log(log: Path) -> list[str]:

@@ -258,7 +258,9 @@ def strings(path: Path, column: Any, first: int = 1) -> NDArray[np.object_]:
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     try:
         coded = column if pa.types.is_dictionary(column.type) else column.cast(pa.string()).dictionary_encode()
-        used, place = np.unique(coded.indices.cast(pa.int64()).fill_null(-1).to_numpy(), return_inverse=True)
+        codes = coded.indices.cast(pa.int64())
+        codes = codes.fill_null(-1) if codes.null_count else codes  # that imports pandas, too
+        used, place = np.unique(as_numbers(codes), return_inverse=True)
         words = coded.dictionary.take(as_column(used[used >= 0])).cast(pa.string()).to_pylist()
     except (pa.ArrowException, UnicodeDecodeError):
         plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

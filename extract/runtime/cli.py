@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from extract.runtime import errors
+from extract.runtime import errors, process
 
 UsageError: Any = typer.BadParameter.__bases__[0]
 """Of typer's own copy of click, where it has one."""
@@ -54,5 +54,6 @@ def application(command: Callable[..., None], examples: str) -> typer.Typer:
 
 def start(command: Callable[..., None], examples: str, arguments: Sequence[str] | None = None) -> Any:
     """Run a command with what stands on the command line, or with `arguments`; ends the process."""
+    process.freeze_imports()
     with errors.exits():  # also where its help finds a full disk
         return application(command, examples)(arguments)

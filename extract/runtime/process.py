@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -53,6 +54,23 @@ def hidden_script() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = script
+
+
+def freeze_imports() -> None:
+    """Let no collection look at what is there again: of what a process of ours has imported nothing is ever garbage."""
+    gc.freeze()
+
+
+def is_ours() -> bool:
+    """Whether this process does nothing but our work, so that no garbage of others' stays: its imports are frozen."""
+    return gc.get_freeze_count() > 0
+
+
+def may_fork() -> bool:
+    """Whether a child may be this process once more, with all that is imported: on Linux, where it does nothing but our
+    work, and no thread of Python's holds what the child would wait for.
+    """
+    return sys.platform == "linux" and is_ours() and threading.active_count() == 1
 
 
 def job() -> dict[str, Any]:

@@ -86,10 +86,13 @@ def _name(job: Job) -> str:
 
 
 def _shared_imports(jobs: list[Job]) -> dict[str, tuple[str, ...]]:
-    """Family -> what its heads import, of families with several heads to train."""
-    counts = Counter(job.family for job in jobs)
+    """Family -> what its heads import: what all families do, and its own where several heads of it are to be trained;
+    nothing where there is only one head.
+    """
+    counts = Counter(job.family for job in jobs if len(jobs) > 1)
     several = [name for name in FAMILIES if counts[name] > 1 and family(name).imports]
-    return {name: ("heads.train.job", family(name).__module__, *family(name).imports) for name in several}
+    own = {name: (family(name).__module__, *family(name).imports) for name in several}
+    return {name: ("heads.train.job", *own.get(name, ())) for name in counts}
 
 
 def _send(name: str, job: Job, cores: int, imports: dict[str, tuple[str, ...]]) -> machine_jobs.Job:

@@ -74,26 +74,35 @@ class Mlp(Head):
         members = range(self.settings.members)
         done, lock = [0.0 for _ in members], Lock()
 
-        # built and compiled one after another: only learning itself runs side by side
+        # built and compiled one after another, once a thread: only learning itself runs side by side
         settings = self.settings.for_columns(train.rows)
         trainings = [
             mlp_training.Training(
                 self.task, settings, train, self.epochs, seed * 1000 + member, self.moments, self.embedding, self.times
             )
-            for member in members
+            for member in members[: threads()]
         ]
+        models: list[Any] = [None for _ in members]
+        bests: list[tuple[int, float | None]] = [(0, None) for _ in members]
 
-        def run(member: int) -> tuple[int, float | None]:
-            def share(part: float, note: str) -> None:
-                with lock:
-                    done[member] = part
-                    on_progress(sum(done) / len(done), note)
+        def run(first: int) -> None:
+            training, of_one = trainings[first], members[first :: len(trainings)]
+            for member in of_one:
 
-            return trainings[member].run(dev, self.best_epochs[member], share)
+                def share(part: float, note: str, member: int = member) -> None:
+                    with lock:
+                        done[member] = part
+                        on_progress(sum(done) / len(done), note)
+
+                if member != first:
+                    with lock:
+                        models[member - len(trainings)] = training.restart(seed * 1000 + member)
+                bests[member] = training.run(dev, self.best_epochs[member], share)
+                models[member] = training.model
 
         with ThreadPoolExecutor(threads()) as pool:
-            bests = list(pool.map(run, members))
-        self.models = [training.model for training in trainings]
+            list(pool.map(run, range(len(trainings))))
+        self.models = models
         return bests
 
     def predict(self, rows: Rows) -> NDArray[np.float32]:

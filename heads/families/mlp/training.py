@@ -44,9 +44,29 @@ class Training:
         self.task, self.settings, self.train = task, settings, train
         self.batch = min(settings.batch, len(train))
         self.steps = len(train) // self.batch
-        self.model = mlp_network.build(task, train.rows.width, settings, seed, moments, embedding, times)
+        self._kind = settings, moments, embedding, times
+        self.model = self._build(seed)
         self.rng = np.random.default_rng(seed)
-        self._learn = self._compiled(epochs * self.steps)
+        self._optimizer = self._create_optimizer(epochs * self.steps)
+        self._begun = [variable.numpy() for variable in self._optimizer.variables]
+        self._learn = self._compiled()
+
+    def _build(self, seed: int) -> Any:
+        settings, *columns = self._kind
+        return mlp_network.build(self.task, self.train.rows.width, settings, seed, *columns)
+
+    def restart(self, seed: int) -> Any:
+        """Begin anew with another seed, as a new `Training` would, but compiled already; returns what was learnt, a
+        model of its own.
+        """
+        learnt = self._build(seed)
+        first = [variable.numpy() for variable in learnt.variables]
+        learnt.set_weights(self.model.get_weights())
+        variables = [*self.model.variables, *self._optimizer.variables]
+        for variable, value in zip(variables, [*first, *self._begun], strict=True):
+            variable.assign(value)
+        self.rng = np.random.default_rng(seed)
+        return learnt
 
     def epoch(self) -> None:
         """Learn from every row once, in a new order; rows that fill no batch sit this epoch out."""
@@ -86,12 +106,12 @@ class Training:
 
         return rows.map(forward, len(self.task.outputs))
 
-    def _compiled(self, total: int) -> Any:
+    def _compiled(self) -> Any:
         """The compiled steps: (features per block [k, batch, D], truth [k, batch, ...]) -> None, k steps."""
         import tensorflow as tf
 
         task, model, batch, rows = self.task, self.model, self.batch, self.train.rows
-        optimizer = self._optimizer(total)
+        optimizer = self._optimizer
         by_label = label_weights(self.train.truth, task, self.settings.balance)
         large = batch * rows.width * max(self.settings.hidden, len(task.outputs)) >= WORTH_SHARING
         halves = [batch // 2, batch - batch // 2] if large else [batch]
@@ -128,7 +148,7 @@ class Training:
 
         return learn.get_concrete_function()
 
-    def _optimizer(self, total: int) -> Any:
+    def _create_optimizer(self, total: int) -> Any:
         """AdamW over `total` steps; biases do not decay."""
         import keras
 

@@ -6,6 +6,7 @@ import pickle
 from dataclasses import replace
 
 import numpy as np
+import optuna
 import pytest
 from support.sweeps import sweep
 
@@ -46,6 +47,24 @@ def test_one_head_without_smoothing_is_that_head(make_pool, name):
     assert found.score == pool.task.score(pool.known_truth.values, direct)
     assert found.params.weights == (1.0,) and found.params.k == 0
     assert {trial.start for trial in found.trials} == {"head head0", "equal", "greedy"}
+
+
+@pytest.mark.parametrize("settings", [QUICK, BlendSettings(kernels=["box", "gaussian"], k_max=0)])
+def test_the_space_that_the_sampler_is_told_is_what_optuna_finds_all_trials_to_have(
+    make_pool, monkeypatch, tmp_path, settings
+):
+    compared = []
+
+    def compare(sampler, study, trial):
+        told = infer(sampler, study, trial)
+        found = optuna.samplers.TPESampler.infer_relative_search_space(sampler, study, trial)
+        compared.append((list(told.items()), list(found.items())))
+        return told
+
+    infer = search._Sampler.infer_relative_search_space
+    monkeypatch.setattr(search._Sampler, "infer_relative_search_space", compare)
+    interrupted(make_pool("va"), settings, 30, 0, tmp_path, stop=20)
+    assert compared and all(told == found != [] for told, found in compared)
 
 
 class Stopped(Exception):

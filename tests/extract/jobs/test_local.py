@@ -71,6 +71,20 @@ def test_jobs_with_the_same_imports_come_from_one_process_that_has_made_them(tmp
 
 
 @pytest.mark.skipif(not can_fork(), reason="this system cannot wait for a process by a file")
+def test_who_imports_more_comes_from_a_process_that_was_forked_by_that_of_the_first_import(tmp_path):
+    shows = "import json, os, psutil, sys; parent = psutil.Process(os.getppid()); print(json.dumps({'is': "
+    shows += "[os.getppid(), parent.ppid(), 'sndhdr' in sys.modules]}))"
+    told, more, first = Told(), (*SHARED, "sndhdr"), SHARED[:1]
+    jobs = [job(tmp_path, name, shows, "", imports) for name, imports in {"a": more, "b": first, "c": more}.items()]
+    LocalMachine(1).run("test", jobs, told.hear, told.end)
+    a, b, c = (news["is"] for news in told.news)
+    assert a == c == [c[0], b[0], True] and b == [b[0], os.getpid(), False]
+    for server in (a[0], b[0]):
+        with pytest.raises(psutil.NoSuchProcess):
+            psutil.Process(server)
+
+
+@pytest.mark.skipif(not can_fork(), reason="this system cannot wait for a process by a file")
 def test_where_their_server_is_killed_a_job_counts_as_killed_and_the_next_begins_without(tmp_path):
     kills = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
     shows = "import os; print('{\"parent\": %d}' % os.getppid())"
@@ -83,12 +97,15 @@ def test_where_their_server_is_killed_a_job_counts_as_killed_and_the_next_begins
 
 
 @pytest.mark.skipif(not can_fork(), reason="this system cannot wait for a process by a file")
+@pytest.mark.parametrize("imports", [("ends_at_once",), ("ends_at_once", "json"), ("json", "ends_at_once")])
 @pytest.mark.parametrize(("source", "code"), [("import sys\nsys.exit(3)", 0), ("import os\nos.abort()", -6)])
-def test_an_import_that_ends_its_process_is_left_to_the_jobs_or_told_as_it_was(tmp_path, monkeypatch, source, code):
+def test_an_import_that_ends_its_process_is_left_to_the_jobs_or_told_as_it_was(
+    tmp_path, monkeypatch, source, code, imports
+):
     (tmp_path / "ends_at_once.py").write_text(source)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     told = Told()
-    jobs = [job(tmp_path, name, "pass", "", ("ends_at_once",)) for name in "ab"]
+    jobs = [job(tmp_path, name, "pass", "", imports) for name in "ab"]
     LocalMachine(1).run("test", iter(jobs), told.hear, told.end)
     assert [result["code"] for result in told.ends.values()] == [code, 0], "the second begins without a server"
 

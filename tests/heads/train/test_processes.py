@@ -47,6 +47,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Jobs run FAKE instead of heads.train: no libraries, no data."""
     script = tmp_path / "fake.py"
     script.write_text(FAKE)
+    monkeypatch.setattr(local, "can_fork", lambda: False)
     popen = local.subprocess.Popen
     monkeypatch.setattr(
         local.subprocess, "Popen", lambda command, **more: popen([sys.executable, str(script), command[-1]], **more)
@@ -127,4 +128,4 @@ def test_what_learns_from_most_networks_begins_first_and_libraries_are_shared_by
     assert [job.name.removeprefix("head-au-") for job in sent] == ["all", "lama", "one", "two"]
     keras = "heads.families.mlp.network:load"
     assert [keras in job.imports for job in sent] == [True, False, True, False]
-    assert sent[1].imports == sent[3].imports == ()
+    assert sent[1].imports == sent[3].imports == ("heads.train.job",) == sent[0].imports[:1]

@@ -110,6 +110,27 @@ def test_an_epoch_is_what_keras_itself_learns_from_the_same_batches(
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-5)
 
 
+@pytest.mark.parametrize("more", [{}, {"cosine": False, "weight_decay": 0.1}, {"schedule": "coslog4", "l2": 0.01}])
+def test_what_is_restarted_learns_what_a_new_one_does_and_leaves_what_it_had_learnt(more: dict[str, Any]) -> None:
+    rng = np.random.default_rng(5)
+    data = LabelledRows(rows(rng.normal(size=(40, 3)).astype(np.float32)), labels("au", 40))
+
+    def begin(seed: int) -> mlp_training.Training:
+        given = settings(hidden=4, batch=8, dropout=0.3, input_dropout=0.2, **more)
+        return mlp_training.Training(TASKS["au"], given, data, 4, seed)
+
+    news = [begin(seed) for seed in (1, 2)]
+    for new in news:
+        new.run(data, 3, lambda *_: None)
+    training = begin(1)
+    training.run(data, 3, lambda *_: None)
+    models = [training.restart(2), training.model]
+    training.run(data, 3, lambda *_: None)
+    for model, new in zip(models, news, strict=True):
+        for ours, theirs in zip(model.get_weights(), new.model.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs, "to the bit")
+
+
 def test_the_best_epoch_is_kept_and_without_dev_the_last() -> None:
     rng = np.random.default_rng(5)
     data = LabelledRows(rows(rng.normal(size=(40, 3)).astype(np.float32)), labels("au", 40))

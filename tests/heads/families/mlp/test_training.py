@@ -59,7 +59,7 @@ def test_the_four_periods_begin_and_end_at_nothing_and_double_in_length() -> Non
 def test_a_schedule_is_only_there_where_it_is_asked_for() -> None:
     def rate_at(step: int, **more: object) -> float:
         settings = MlpSettings.model_validate({"inputs": ["logits"], "hidden": 0, "learning_rate": 0.5, **more})
-        optimizer = mlp_training.Training(TASKS["au"], settings, labelled(), 4, 0)._optimizer(100)
+        optimizer = mlp_training.Training(TASKS["au"], settings, labelled(), 4, 0)._create_optimizer(100)
         optimizer.iterations.assign(step)
         return float(optimizer.learning_rate)
 
