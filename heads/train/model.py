@@ -162,11 +162,11 @@ def check_files(folder: Path) -> None:
         raise DamagedModel(f"{file}: {'gone' if not file.exists() else 'not what it was'} since the model was made")
 
 
-def divide_videos(there: table.Frames) -> Iterator[list[str]]:
+def divide_videos(frames_by_video: table.Frames) -> Iterator[list[str]]:
     """Videos, in their order, some at a time."""
     group: list[str] = []
     rows = 0
-    for video, frames in there.items():
+    for video, frames in frames_by_video.items():
         group.append(video)
         rows += len(frames)
         if rows >= GROUP:
