@@ -183,7 +183,7 @@ def _gather(scores, labels, offsets, videos, spans, values, known, at):  # type:
             b = min(a + size, offsets[v + 1] * channels)
             for i in range(b - a, size):
                 flags[i] = 0
-            _flag(scores[a:b], low, high, flags)
+            _flag(scores[a:b], labels[a:b], low, high, flags)
             groups = 0
             for j in range(len(eights)):  # listed before they are looked at: a branch here is foreseen badly
                 places[groups] = j
@@ -195,16 +195,15 @@ def _gather(scores, labels, offsets, videos, spans, values, known, at):  # type:
                     # those that are left, where numbers begin with their lowest byte, as on x86 and ARM
                     i = 8 * j + np.int64(((below & BITS) * BITS) >> TOP_SHIFT)
                     left &= left - BIT
-                    if labels[a + i] < ABSENT:
-                        c = unit[i]
-                        values[at[c]], known[at[c]] = scores[a + i], labels[a + i]
-                        at[c] += 1
+                    c = unit[i]
+                    values[at[c]], known[at[c]] = scores[a + i], labels[a + i]
+                    at[c] += 1
 
 
 @njit(cache=True)
-def _flag(scores, low, high, flags):  # type: ignore[no-untyped-def]
+def _flag(scores, labels, low, high, flags):  # type: ignore[no-untyped-def]
     for i in range(len(scores)):
-        flags[i] = (scores[i] >= low[i]) & (scores[i] < high[i])
+        flags[i] = (scores[i] >= low[i]) & (scores[i] < high[i]) & (labels[i] < ABSENT)
 
 
 @njit(cache=True, nogil=True)
@@ -219,27 +218,29 @@ def _inside(values, labels, begin, end, spans, above, reached, lowest, c):  # ty
     what is still open.
     """
     first, last = spans[c, 0], spans[c, 1]
-    if end - begin > SORT_LIMIT:
+    values, labels = values[begin:end], labels[begin:end]
+    if len(values) > SORT_LIMIT:
         shift = 0
         while (last - first) >> shift > FINER:
             shift += 1
         bins = ((last - first - 1) >> shift) + 1
-        counts = np.zeros((2, bins), np.int64)
-        for i in range(begin, end):
-            counts[labels[i], (_code(values[i]) - first) >> shift] += 1
+        counts, at = np.zeros((2, bins), np.int64), np.empty(len(values), np.uint32)
+        for i in range(len(values)):  # a loop of its own is one that the compiler makes wide
+            at[i] = (_code(values[i]) - first) >> shift
+        for i in range(len(values)):
+            counts[labels[i], at[i]] += 1
         low, high = _open_span(counts[0], counts[1], above[c], reached[c], True)[2:]
-        n = begin
-        for i in range(begin, end):  # what is still open moves to the front
-            at = (_code(values[i]) - first) >> shift
+        n = 0
+        for i in range(len(values)):  # what is still open moves to the front
             values[n], labels[n] = values[i], labels[i]
-            n += (low <= at) & (at < high)
-        end = n
-    _sort_down(values[begin:end], labels[begin:end])
+            n += (low <= at[i]) & (at[i] < high)
+        values, labels = values[:n], labels[:n]
+    _sort_down(values, labels)
     hits, taken, occurs = above[c, 0], above[c, 1], above[c, 2]
-    for i in range(begin, end):  # every cut between them, from the highest down
+    for i in range(len(values)):  # every cut between them, from the highest down
         hits += labels[i]
         taken += 1
-        if i + 1 == end or values[i + 1] != values[i]:  # equal scores are taken together
+        if i + 1 == len(values) or values[i + 1] != values[i]:  # equal scores are taken together
             f1 = 2.0 * hits / (taken + occurs)
             if f1 > reached[c]:
                 reached[c], lowest[c] = f1, values[i]

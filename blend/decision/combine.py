@@ -24,7 +24,10 @@ def simplex(raw: Sequence[float]) -> tuple[float, ...]:
 
 def table(weights: Sequence[float | Sequence[float]], channels: int) -> NDArray[np.float32]:
     """Weights as in `Params`, as an array [H, C]."""
-    return np.stack([np.broadcast_to(np.asarray(w, np.float32), channels) for w in weights])
+    result = np.empty((len(weights), channels), np.float32)
+    for row, weight in zip(result, weights, strict=True):
+        row[:] = weight
+    return result
 
 
 def scores(

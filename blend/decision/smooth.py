@@ -108,7 +108,8 @@ def arguments(
     """What the kernels take, from what `blend_and_smooth` takes: all but the numbers of the videos and the output."""
     used = np.flatnonzero(weights.any(1))  # a head with weight 0 costs nothing
     seen = np.ones(0, bool) if seen is None else seen
-    taps, flat = gaussian_weights(k), np.ascontiguousarray(scores).reshape(len(scores), -1)
+    taps = gaussian_weights(k if kernel == "gaussian" else 0)
+    flat = np.ascontiguousarray(scores).reshape(len(scores), -1)
     return flat, used, weights[used], offsets, KERNELS.index(kernel), k, taps, seen
 
 

@@ -1,4 +1,4 @@
-"""Every kernel against naive loops on videos of odd sizes; nothing crosses a video's border."""
+"""Every kernel against naive loops on videos of odd sizes; nothing crosses a border of videos; counts of the result."""
 
 from itertools import pairwise
 
@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from blend.decision import smooth
+from blend.decision import kernels, smooth
 from blend.pool import gap_filling
 
 
@@ -41,16 +41,57 @@ def test_k_0_changes_nothing(kernel):
     np.testing.assert_array_equal(smooth.smooth(x, gap_filling.find_offsets([20, 30]), kernel, 0), x)
 
 
-@pytest.mark.parametrize("heads", [1, 2, 3, 4, 6, 7])
+@pytest.mark.parametrize("channels", [*range(1, 14), 20, 24, 29])
+@pytest.mark.parametrize("k", [1, 2, 9])
+def test_the_box_sums_in_order(channels, k):
+    """To the last bit what a loop over single numbers gives, with and without a whole window."""
+    rng = np.random.default_rng(channels)
+    lengths = [0, 1, 2, k, k + 1, 2 * k, 2 * k + 1, 2 * k + 2, 40]
+    offsets = gap_filling.find_offsets(lengths)
+    x = rng.standard_normal((offsets[-1], channels)).astype(np.float32)
+    expected = np.empty_like(x)
+    for a, b in pairwise(offsets):
+        total = x[a : min(a + k, b)].astype(float).cumsum(0)[-1:].sum(0)
+        for t in range(a, b):
+            total = total + (x[t + k] if t + k < b else 0.0)
+            total = total - (x[t - k - 1] if t - k - 1 >= a else 0.0)
+            expected[t] = total * (1.0 / (min(t + k, b - 1) - max(t - k, a) + 1))
+    np.testing.assert_array_equal(smooth.smooth(x, offsets, "box", k), expected)
+
+
+@pytest.mark.parametrize("heads", range(14))
 @pytest.mark.parametrize("alike", [True, False])
 def test_any_number_of_heads_is_blended_over_long_and_short_videos(heads, alike):
+    """To the last bit: one head after the other, in float32. A head that weighs nothing is left out."""
     rng = np.random.default_rng(heads)
-    offsets = gap_filling.find_offsets([5_000, 1, 2048, 7])  # longer than what is blended at a time, and just as long
-    scores = rng.random((heads, offsets[-1], 3)).astype(np.float32)
-    weights = rng.random((heads, 1 if alike else 3)).astype(np.float32) * np.ones(3, np.float32)
-    weights[heads // 2] *= heads == 1
-    blended = smooth.blend_and_smooth(scores, weights, offsets, "box", 0)
-    np.testing.assert_allclose(blended, np.einsum("htc,hc->tc", scores.astype(float), weights), rtol=0, atol=1e-5)
+    long = kernels.LONG  # videos longer than what is blended at a time, just as long, and a frame longer
+    offsets = gap_filling.find_offsets([2 * long + 900, 1, long, 0, 7, long + 1])
+    scores = rng.standard_normal((heads + 1, offsets[-1], 3)).astype(np.float32)
+    weights = rng.random((heads + 1, 1 if alike else 3)).astype(np.float32) * np.ones(3, np.float32)
+    weights[heads // 2] = 0
+    expected = np.zeros(scores.shape[1:], np.float32)
+    for score, weight in zip(scores, weights, strict=True):
+        expected += weight * score
+    np.testing.assert_array_equal(smooth.blend_and_smooth(scores, weights, offsets, "box", 0), expected)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 8, 12])
+@pytest.mark.parametrize("k", [0, 3])
+def test_counts_equal_a_naive_loop(channels, k):
+    """Frames without annotation and scores beyond 0 and 1 among them, in more and in fewer frames than one tile."""
+    rng = np.random.default_rng(channels)
+    offsets = gap_filling.find_offsets([1, 5 * kernels.SHORT + 3, 0, kernels.SHORT, 2])
+    scores = (1.2 * rng.random((4, offsets[-1], channels)) - 0.1).astype(np.float32)
+    labels = rng.integers(0, kernels.LABELS, scores.shape[1:]).astype(np.uint8)
+    arguments = smooth.arguments(scores, np.full((4, channels), 0.25, np.float32), offsets, "box", k)
+    out, counts = np.empty_like(scores[0]), np.zeros((channels, kernels.LABELS, kernels.BINS), np.int32)
+    videos = np.arange(len(offsets) - 1)
+    kernels.smooth_and_count(*arguments, videos, out, labels.reshape(-1), counts.reshape(-1))
+    np.testing.assert_array_equal(out, smooth.blend_and_smooth(scores, arguments[2], offsets, "box", k))
+    expected = np.zeros_like(counts)
+    for t, c in np.ndindex(out.shape):
+        expected[c, labels[t, c], min(max(int(out[t, c] * kernels.BINS), 0), kernels.BINS - 1)] += 1
+    np.testing.assert_array_equal(counts, expected)
 
 
 def test_videos_are_shared_evenly_and_each_once(monkeypatch):
