@@ -250,6 +250,8 @@ def command(
             return
         folder = work or Path("runs") / settings.corpus.name
         if fastest:
+            if redo or place != cluster.LOCAL:
+                raise InputError("--calibrate: measures anew, and this machine: leave out --redo and --cluster")
             sys.exit(_print_calibrations(calibrate(settings, folder), as_json))
         with session.use_cluster(place, settings.cluster, folder):
             settings = main(settings, folder, redo=redo)

@@ -1,6 +1,6 @@
 """ONNX network + picture -> outputs.
 
-calibration.py: How a network runs fastest on this machine: raced for once, in ten seconds, then on record.
+calibration.py: How a network runs fastest on this machine: raced for once, ten seconds, then on record.
 check.py: Whether a network's file is what the config says of it, and whether what it gives can be kept.
 create.py: Which engine runs a network: ONNX Runtime on an NVIDIA GPU, OpenVINO on the CPU.
 graph.py: What runs a network; its ONNX graph with the outputs that its row asks for, and what comes out of them.

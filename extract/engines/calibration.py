@@ -1,4 +1,4 @@
-"""How a network runs fastest on this machine: raced for once, in ten seconds, then on record in the cache folder.
+"""How a network runs fastest on this machine: raced for once, ten seconds, then on record in the cache folder.
 
 The race is run by a process of its own, `python -m extract.engines.calibration JOB`: what goes wrong there leaves a run
 as it was, and what it takes in memory goes with it.
@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -29,10 +30,10 @@ from extract.runtime.errors import InputError, exits, warn
 from extract.runtime.run_folder import file_hash, fingerprint, hold_folder, write_json
 
 BUDGET, GRACE = 10.0, 60.0
-"""Seconds that a race takes, and how many more its process may, for imports and to compile."""
+"""Seconds of racing, and how many more its process may take, for imports and to compile."""
 LONG = 600.0
 """Seconds of work that are worth a race without being asked."""
-FORM = 1
+FORM = 2
 """Of the records: those of another are not looked for."""
 PROCESSOR = ("vendor_id", "cpu family", "model", "stepping", "flags", "cache size", "CPU implementer", "CPU part")
 """What Linux says of it that stays as it is; a virtual machine's name of it may stand for several."""
@@ -51,14 +52,21 @@ def create(subject: Subject, frames: int = 0) -> OpenVinoEngine:
     """The engine as it is on record for this machine, else as OpenVINO chooses. Where nothing is on record, and so many
     `frames` take LONG, the race comes first, and what it found is said on stderr.
     """
-    record, engine = recall(subject), None
-    if record is None:
+    record = recall(subject)
+    if record is None and frames:
         engine = OpenVinoEngine(*subject)
-        if frames and _estimate(engine) * frames > LONG and (record := calibrate(subject, anew=False)):
+        if _estimate(engine) * frames <= LONG:
+            return engine
+        engine.close()
+        del engine  # the race has two of its own in memory
+        if record := calibrate(subject, anew=False):
             print(f"{subject.network.name} on this machine: {record.describe()}", file=sys.stderr)
-    if engine is not None and (record is None or record.setting is None):
-        return engine
-    return OpenVinoEngine(*subject, record and record.setting)
+    if record and record.setting:
+        try:
+            return OpenVinoEngine(*subject, record.setting)
+        except InputError as error:
+            warn(f"{error}, as on record ({record.setting.describe()}); OpenVINO's own choice runs")
+    return OpenVinoEngine(*subject)
 
 
 def _estimate(engine: OpenVinoEngine) -> float:
@@ -71,22 +79,24 @@ def _estimate(engine: OpenVinoEngine) -> float:
 
 def calibrate(subject: Subject, anew: bool = True) -> Calibration | None:
     """Run the race and keep what it found; not `anew`, where another process has done so meanwhile, that. None, with a
-    warning, where it fails.
+    warning, where it fails or could not be kept.
     """
-    record = None
+    record, facts = None, list_facts(subject)
+    folder = (file := _file(facts)).parent
     try:
-        with hold_folder(_folder()):  # one at a time: they would be in each other's way
-            record = None if anew else recall(subject)
+        with hold_folder(folder):
+            if not os.access(folder, os.W_OK):
+                raise InputError(f"{folder}: cannot be written")
+            record = None if anew else recall(subject, lambda _: None)
             if record is None and (record := measure_apart(subject)):
-                facts = list_facts(subject)
-                write_json(_file(facts), {"facts": facts, "found": record.model_dump()})
+                write_json(file, {"facts": facts, "found": record.model_dump()})
     except InputError as error:
         warn(f"{error}; how {subject.network.name} runs fastest is not kept")
     return record
 
 
-def recall(subject: Subject) -> Calibration | None:
-    """What is on record for this subject on this machine; None, with a warning, for a damaged record, too."""
+def recall(subject: Subject, say: Callable[[str], None] = warn) -> Calibration | None:
+    """What is on record for this subject on this machine; None for a damaged record, too, which it will `say`."""
     if not _folder().is_dir():
         return None
     facts = list_facts(subject)
@@ -102,7 +112,7 @@ def recall(subject: Subject) -> Calibration | None:
             raise InputError(f"{record.setting.threads} threads, expected at most {subject.threads}")
     except (InputError, ValidationError) as error:
         what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        warn(f"{file}: {what}; OpenVINO's own choice runs; python -m extract.run --calibrate measures anew")
+        say(f"{file}: {what}; OpenVINO's own choice runs; python -m extract.run --calibrate measures anew")
         return None
     return record
 
@@ -111,14 +121,13 @@ def list_facts(subject: Subject) -> dict[str, Any]:
     """What a record holds for: another machine, network, version or number of threads has one of its own."""
     import openvino as ov
 
-    core, lines = ov.Core(), list[str]()
-    with suppress(OSError):  # not Linux
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").partition("\n\n")[0].splitlines()
+    core, lines = ov.Core(), _read_system("/proc/cpuinfo").partition("\n\n")[0].splitlines()
     return {
         "form": FORM,
         "processor": core.get_property("CPU", "FULL_DEVICE_NAME"),
         "details": fingerprint([line for line in lines if line.partition(":")[0].strip() in PROCESSOR]),
         "cores": core.get_property("CPU", "RANGE_FOR_STREAMS")[1],
+        "quota": _read_system("/sys/fs/cgroup/cpu.max").strip().removeprefix("max 100000"),
         "threads": subject.threads,
         "openvino": version("openvino"),
         "weights": file_hash(subject.path),
@@ -127,12 +136,19 @@ def list_facts(subject: Subject) -> dict[str, Any]:
     }
 
 
+def _read_system(path: str) -> str:
+    """What Linux says there; "" where it says nothing."""
+    with suppress(OSError):
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    return ""
+
+
 def _folder() -> Path:
     return weights.cache() / "calibration"
 
 
 def _file(facts: dict[str, Any]) -> Path:
-    return _folder() / f"{fingerprint(facts)[:32]}.json"
+    return _folder() / fingerprint(facts)[:32] / "record.json"
 
 
 def measure_apart(subject: Subject, budget: float = BUDGET) -> Calibration | None:
@@ -140,7 +156,8 @@ def measure_apart(subject: Subject, budget: float = BUDGET) -> Calibration | Non
     job = json.dumps([TypeAdapter(Subject).dump_python(subject, mode="json"), budget])
     command, pipe = [sys.executable, "-m", "extract.engines.calibration", job], subprocess.PIPE
     environment = os.environ | process.python_path()
-    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe) as child:  # its stdin ends when we do
+    # Its stdin ends when we do; Ctrl-C is for us
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, process_group=0) as child:
         with suppress(subprocess.TimeoutExpired):
             child.wait(budget + GRACE)
         child.kill()

@@ -7,6 +7,7 @@ way (design notes in the README). The engine for GPUs is `extract.engines.onnxru
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Callable
 from importlib.metadata import version
@@ -29,6 +30,10 @@ REQUESTS_OF_STREAM = 2
 """One runs while the next waits in the engine, not for Python, for which small networks waited half of the time."""
 LARGEST = 4096
 """Of anything in a setting."""
+REST = 0.2
+"""Seconds in which OpenVINO's threads let go of a network: the one that ran last, were it the last to hold it, would
+abort the process.
+"""
 
 
 class Setting(Strict):
@@ -83,11 +88,12 @@ class Requests:
         self._raise_failure()
 
     def close(self) -> None:
-        """Let Python free it, which would not otherwise: OpenVINO's queue and our callback hold each other. Not at
-        once: were the thread that ran last the last to hold the network, it would abort the process.
+        """Let Python free it with the last reference, which it would not otherwise: OpenVINO's queue and our callback
+        hold each other.
         """
         self._queue.wait_all()
         self._queue.set_callback(print)
+        time.sleep(REST)
 
     def _arrived(self, request: Any, done: OnOutputs) -> None:
         try:  # an exception that leaves a callback would end the process
@@ -121,7 +127,8 @@ class OpenVinoEngine(Engine):
         graph, wanted = expose(path, network)
         self.network = network
         core = ov.Core()
-        asked = compile_settings(precision, threads)
+        fewer = setting is not None and setting.threads < core.get_property("CPU", "RANGE_FOR_STREAMS")[1]
+        asked = compile_settings(precision, setting.threads if setting and fewer else threads)
         if setting is not None:
             asked |= {"NUM_STREAMS": setting.streams, "INFERENCE_NUM_THREADS": setting.threads}
         try:
@@ -142,14 +149,15 @@ class OpenVinoEngine(Engine):
         )
         # One more request than threads: the next picture waits in the engine, not for Python
         requests = setting.requests if setting else threads + 1 if threads else 0
-        self._requests = Requests(compiled, wanted, self._split, requests)
+
+        def convert(raw: Outputs) -> Outputs:  # knows nothing of the engine, which could not be freed at once
+            return split({kind: array.ravel() for kind, array in raw.items()}, network)
+
+        self._requests = Requests(compiled, wanted, convert, requests)
         streams, used = (int(compiled.get_property(key)) for key in ("NUM_STREAMS", "INFERENCE_NUM_THREADS"))
         self.setting = Setting(streams=streams, threads=used, requests=self._requests.count)
         black = np.zeros((network.size, network.size, len(network.mean)), np.uint8)
         self.widths = {kind: len(row) for kind, row in self.run(black).items()}
-
-    def _split(self, raw: Outputs) -> Outputs:
-        return split({kind: array.ravel() for kind, array in raw.items()}, self.network)
 
     def submit(self, picture: NDArray[np.uint8], done: OnOutputs) -> None:
         """Queue one picture uint8 [size, size, channels]; waits while every request is busy."""

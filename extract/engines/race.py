@@ -6,7 +6,6 @@ with another, a picture's features would depend on its neighbours.
 
 from __future__ import annotations
 
-import gc
 import itertools
 import math
 import statistics
@@ -21,68 +20,76 @@ from extract.engines.openvino_engine import OpenVinoEngine, Setting
 from extract.networks.registry import Network
 from extract.runtime.errors import InputError
 
-GAIN, DEVIATIONS = 1.03, 2.0
-"""A setting has to be so many times as fast, and in more rounds than luck would make it, by a test of signs."""
+GAIN, DEVIATIONS, LEAST = 1.03, 2.0, 4
+"""A setting has to be so many times as fast, and in more rounds than luck would make it, by a test of signs; fewer
+rounds than LEAST can never show it.
+"""
+PREPARATION = 30.0
+"""Seconds in which engines may be compiled, before the last race."""
 ROUND, PICTURES_OF_STREAM = 0.1, 5
 """Seconds of a round; its pictures are a multiple of so many a stream, so that no stream is idle at its end."""
-REST = 0.05
-"""Seconds in which OpenVINO's threads let go of a network."""
 Ratios = Mapping[Setting, Sequence[float]]
 """Setting -> how many times as fast as OpenVINO's own choice it was, round by round."""
 
 
 class Calibration(Strict):
-    """What was found: `setting` None where OpenVINO's own choice stands, else `gain` times as fast as that."""
+    """What was found: `setting` None where OpenVINO's own choice stands, else `gain` times as fast as that. `tried`:
+    the rounds of each other one that had its turn, none where it cannot run here or gives other bytes.
+    """
 
     own: Setting
+    tried: dict[str, int]
     setting: Setting | None = None
     gain: float = 1.0
 
     def describe(self) -> str:
         """It in words."""
         if self.setting is None:
-            return f"OpenVINO's own choice stands ({self.own.describe()}): no other is {GAIN - 1:.0%} faster"
+            rounds = "; ".join(f"{setting}: {count} rounds" for setting, count in self.tried.items())
+            return f"OpenVINO's own choice stands ({self.own.describe()}): none is {GAIN - 1:.0%} faster of {rounds}"
         return f"{self.setting.describe()}: {self.gain:.2f} times as fast as OpenVINO's own {self.own.describe()}"
 
 
 def measure(make: Callable[[Setting | None], OpenVinoEngine], budget: float) -> Calibration:
-    """Let each setting race against OpenVINO's own choice for its part of half the `budget`, in seconds; whoever wins
-    has to win once more, in the other half. At most two engines are in memory.
+    """Let each setting race against OpenVINO's own choice for its part of half the `budget`, in seconds of racing only;
+    whoever wins has to win once more, in the other half. At most two engines are in memory. Raises InputError where
+    no setting could be tried, as the network takes too long to compile.
     """
-    began = time.perf_counter()
+    began, raced = time.perf_counter(), 0.0
     own = make(None)
     pictures = draw_pictures(own.network)
     expected, compiling = collect_bytes(own, pictures), time.perf_counter() - began
 
     def race(setting: Setting, seconds: float) -> list[float]:
-        """Ratios; none where it cannot be compiled, not as it is or not in time, and where it gives other bytes."""
-        end, ratios = time.perf_counter() + seconds, list[float]()
-        if compiling > seconds / 2:
-            return ratios
+        """Ratios; none where it cannot be compiled as it is, and where it gives other bytes."""
+        nonlocal raced
+        ratios = list[float]()
         try:
             rival = make(setting)
         except InputError:
             return ratios
-        if rival.setting == setting and collect_bytes(rival, pictures) == expected:
-            while time.perf_counter() < end:
-                pair = (own, rival) if len(ratios) % 2 else (rival, own)
-                rates = {engine: measure_rate(engine, pictures) for engine in pair}
-                ratios.append(rates[rival] / rates[own])
+        same, start = rival.setting == setting and collect_bytes(rival, pictures) == expected, time.perf_counter()
+        while same and (len(ratios) < LEAST or time.perf_counter() - start < seconds):
+            pair = (own, rival) if len(ratios) % 2 else (rival, own)
+            rates = {engine: measure_rate(engine, pictures) for engine in pair}
+            ratios.append(rates[rival] / rates[own])
+        raced += time.perf_counter() - start
         rival.close()
-        time.sleep(REST)
-        del rival
-        gc.collect()
         return ratios
 
     settings, ratios = list_settings(own.setting), dict[Setting, list[float]]()
     for number, setting in enumerate(settings):
-        left = began + budget / 2 - time.perf_counter()
-        ratios[setting] = race(setting, left / (len(settings) - number))
+        left, prepared = budget / 2 - raced, time.perf_counter() - began - raced
+        if left > 0 and prepared + compiling < PREPARATION:
+            ratios[setting] = race(setting, left / (len(settings) - number))
+    if not ratios:
+        raise InputError(f"no other setting was tried: {compiling:.0f} seconds to compile one are too many")
+    found = Calibration(own=own.setting, tried={setting.describe(): len(values) for setting, values in ratios.items()})
     if (first := choose(ratios)) is not None:
-        again = race(first, began + budget - time.perf_counter())
+        again = race(first, budget / 2)
         if choose({first: again}) is not None:
-            return Calibration(own=own.setting, setting=first, gain=round(statistics.median(again), 3))
-    return Calibration(own=own.setting)
+            return found.model_copy(update={"setting": first, "gain": round(statistics.median(again), 3)})
+    return found
 
 
 def choose(ratios: Ratios) -> Setting | None:

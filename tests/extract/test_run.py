@@ -239,7 +239,9 @@ def test_the_command_line_lists_networks_and_turns_bad_input_into_exit_code_2(tm
 
 def test_calibrate_says_what_it_found_of_each_network_and_ends(tmp_path, monkeypatch, capsys):
     own = Setting(streams=2, threads=2, requests=4)
-    found = {"demo_enet": Calibration(own=own), "demo_mt_enet": Calibration(own=own, setting=own, gain=1.5)}
+    tried = {own.describe(): 7}
+    found = {name: Calibration(own=own, tried=tried) for name in ("demo_enet", "demo_mt_enet")}
+    found["demo_mt_enet"] = found["demo_mt_enet"].model_copy(update={"setting": own, "gain": 1.5})
     monkeypatch.setattr(run.calibration, "calibrate", lambda subject: found[subject.network.name])
     command = partial(run.command, work=tmp_path, overrides=["features.engine=openvino"], fastest=True)
     for as_json in (False, True):
@@ -253,6 +255,15 @@ def test_calibrate_says_what_it_found_of_each_network_and_ends(tmp_path, monkeyp
     with pytest.raises(SystemExit) as ended:
         command()
     assert ended.value.code == 1 and not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("other", [{"redo": True}, {"place": "dask://host:1"}])
+def test_calibrate_refuses_what_it_would_ignore(tmp_path, monkeypatch, capsys, other):
+    monkeypatch.setattr(run, "calibrate", lambda *_: {})
+    with pytest.raises(SystemExit) as ended:
+        run.command(work=tmp_path, fastest=True, **other)
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.startswith("error: --calibrate: ") and said.count("\n") == 1
 
 
 def test_calibrate_is_for_networks_on_the_cpu(tmp_path, config):

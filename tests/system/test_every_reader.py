@@ -141,7 +141,7 @@ OWN = {
         extract.jobs.worker.find_difference extract.runtime.process.job extract.jobs.local.read_log
         blend.search.worker.unpack_search blend.predict.trained_blends._quiet
         """,
-    "the system's": "extract.runtime.memory.measure_peak extract.engines.calibration.list_facts",
+    "the system's": "extract.runtime.memory.measure_peak extract.engines.calibration._read_system",
     "nothing, in the place of closed output": """
         extract.runtime.errors._open_streams extract.runtime.errors._nobody_reads
         """,

@@ -157,7 +157,7 @@ import numpy as np
 from extract.engines import openvino_engine
 from extract.networks.registry import NETWORKS
 network = NETWORKS["demo_enet"]
-runner = openvino_engine.OpenVinoEngine(network.path, network, threads=1)
+runner = openvino_engine.OpenVinoEngine(network.path, network, {given})
 found = set()
 for _ in range(20):
     runner.submit(np.zeros((network.size, network.size, 3), np.uint8), lambda outputs: None)
@@ -169,23 +169,24 @@ print(found == {len(os.sched_getaffinity(0))})
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="needs Linux's /proc")
 @pytest.mark.skipif(os.cpu_count() == 1, reason="there is no other core")
-def test_threads_that_were_given_are_pinned_to_no_core():
+@pytest.mark.parametrize("given", ["threads=1", "setting=openvino_engine.Setting(streams=1, threads=1, requests=2)"])
+def test_threads_that_were_given_are_pinned_to_no_core(given):
     """Else those of processes side by side, each given one thread, would all share the machine's first core."""
-    done = subprocess.run([sys.executable, "-c", GIVEN], capture_output=True, text=True, check=True)
+    code = GIVEN.replace("{given}", given)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["True"]
 
 
 CLOSED = """
-import gc, time, weakref
+import gc, weakref
 from extract.engines import openvino_engine
 from extract.networks.registry import NETWORKS
 network = NETWORKS["demo_enet"]
 runner = openvino_engine.OpenVinoEngine(network.path, network, threads=1)
 watched = weakref.ref(runner)
+gc.disable()
 runner.close()
-time.sleep(0.1)
 del runner
-gc.collect()
 print(watched())
 """
 
