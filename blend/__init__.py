@@ -37,8 +37,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
-"""Between two products numpy's threads sleep; of their own accord each keeps a core busy for 2^26 cycles more."""
+if sys.argv[0] == "-m" or Path(sys.argv[0]).stem == "affect-heads":  # a command of ours, which comes to numpy later
+    # Between two products numpy's threads sleep; of their own accord each keeps a core busy for 2^26 cycles more
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 _ROOT = Path(__file__).resolve().parents[1]
 for _name in ("extract", "heads"):
     _spec = find_spec(_name)

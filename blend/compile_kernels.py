@@ -59,7 +59,7 @@ def import_ahead(seconds_before: float = SECONDS_BEFORE) -> Iterator[None]:
         if not over.wait(seconds_before):
             with _uncollected():
                 for name in IMPORTS:
-                    with suppress(Exception):  # the blend says what is wrong
+                    with suppress(Exception, SystemExit):  # the blend says what is wrong
                         if not over.is_set():
                             make_import(name)
 
@@ -75,12 +75,15 @@ def import_ahead(seconds_before: float = SECONDS_BEFORE) -> Iterator[None]:
 @contextmanager
 def _uncollected() -> Iterator[None]:
     """A block whose imports no collection looks at, in a process of ours: a caller's garbage would stay."""
-    if ours := process.is_ours():
-        gc.disable()
-    yield
+    ours = process.is_ours()
     if ours:
-        process.freeze_imports()
-        gc.enable()
+        gc.disable()
+    try:
+        yield
+    finally:
+        if ours:
+            process.freeze_imports()
+            gc.enable()
 
 
 def are_compiled() -> bool:

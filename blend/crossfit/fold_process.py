@@ -23,7 +23,7 @@ from blend.decision.smooth import SMALL
 from blend.pool.pool import Pool
 from blend.search import search
 from extract.features.pipeline import cores
-from extract.runtime import process
+from extract.runtime import process, progress
 
 T = TypeVar("T")
 ANSWER, END = -1, -2
@@ -56,12 +56,13 @@ class FoldProcess:
 
     def __init__(self, pool: Pool, settings: BlendSettings, seed: int, folds: Sequence[Sequence[int]]) -> None:
         job = pickle.dumps((pool, settings, seed, folds))  # here, where nobody changes it meanwhile
-        context = multiprocessing.get_context("fork" if process.may_fork() else "spawn")
-        self._taken = context.Array("b", len(folds))
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_work, args=(self._taken, theirs), daemon=True)
-        with theirs, process.hidden_script(), _no_ctrl_c():
-            self._process.start()
+        with progress.pause(), process.hidden_script(), _no_ctrl_c():
+            context = multiprocessing.get_context("fork" if process.may_fork() else "spawn")
+            self._taken = context.Array("b", len(folds))
+            self._connection, theirs = context.Pipe()
+            self._process = context.Process(target=_work, args=(self._taken, theirs), daemon=True)
+            with theirs:
+                self._process.start()
         self._answers: list[Any] = []
         self._sending: list[threading.Thread] = []
         self._send(job)

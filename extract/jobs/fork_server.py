@@ -21,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
@@ -67,20 +68,25 @@ class ForkedProcess:
         where nobody can tell, as the server was killed meanwhile. Raises subprocess.TimeoutExpired as that does.
         """
         if self._code is None:
-            if timeout is not None and self.pid > 0 and not _is_ready(self._status.fileno(), int(1000 * timeout)):
-                raise subprocess.TimeoutExpired("a forked process", timeout)
+            self._await(self._status.fileno(), timeout)  # until it has begun: its server may be in an import
+            if self.pid > 0:
+                self._await(self._status.fileno(), timeout)
             if self.pid < 0:
                 self._code = self._server.wait()
             elif said := self._status.readline():
                 self._code = int(said)
             else:
                 if self._pidfd is not None:
-                    _is_ready(self._pidfd, None)
+                    self._await(self._pidfd, timeout)
                 self._code = -int(signal.SIGKILL)
             self._status.close()
             if self._pidfd is not None:
                 os.close(self._pidfd)
         return self._code
+
+    def _await(self, file: int, timeout: float | None) -> None:
+        if not _is_ready(file, None if timeout is None else int(1000 * timeout)):
+            raise subprocess.TimeoutExpired("a forked process", timeout or 0.0)
 
     def kill(self) -> None:
         """Let it end at once; where it has not begun, its server with it."""
@@ -105,20 +111,27 @@ class ForkServer:
     and forks for every one.
 
     What libraries say meanwhile stands in the first job's log; an import that fails is left to the jobs. `above`: a
-    server that has made some of the imports, and forks this one.
+    server that has made some of the imports, and forks this one; what it says meanwhile stands in the file `log`.
     """
 
-    def __init__(self, imports: Sequence[str], environment: Mapping[str, str], above: ForkServer | None = None) -> None:
+    def __init__(
+        self, imports: Sequence[str], environment: Mapping[str, str], log: int, above: ForkServer | None = None
+    ) -> None:
+        """Raises OSError where the server above has ended."""
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process: subprocess.Popen[bytes] | ForkedProcess
         command = ["extract.jobs.fork_server", *imports]
         with theirs, open(os.devnull, "r+b") as nowhere:
-            if above is not None:
-                self._process = above.start(command, environment, theirs.fileno(), nowhere.fileno(), nowhere.fileno())
-            else:
+            if above is None:
                 own = os.environ | environment | python_path()
                 python = [sys.executable, "-m", *command]
                 self._process = subprocess.Popen(python, env=own, stdin=theirs, stdout=nowhere, stderr=nowhere)
+                return
+            try:
+                self._process = above.start(command, environment, theirs.fileno(), nowhere.fileno(), log)
+            except OSError:
+                self._socket.close()
+                raise
 
     def start(
         self, command: Sequence[str], environment: Mapping[str, str], stdin: int, stdout: int, log: int
@@ -226,7 +239,8 @@ if __name__ == "__main__":
     if job is None:
         os._exit(0)
     _run(job, usual)
+    threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing lets its own processes end
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # all is written: to take libraries apart would take a tenth of a second
+    os._exit(0)  # to take libraries apart would take a tenth of a second; whoever writes a file closes it

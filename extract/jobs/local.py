@@ -159,18 +159,21 @@ class LocalMachine:
         command, own = [job.module, *job.arguments], {**job.environment, VARIABLE: str(job.needs.threads)}
         job.log.parent.mkdir(parents=True, exist_ok=True)
         with run_folder.log_file(job.log) as log:
-            server = _find_server(job.imports, job.environment, servers) if forks else None
+            server = None
+            if forks:
+                with suppress(OSError):  # one above it was killed
+                    server = _find_server(job.imports, job.environment, servers, log.fileno())
             return JobProcess(
                 command, own, log, job.stdin, lambda said: news.put((job.name, said)), alone=self.alone, server=server
             )
 
 
-def _find_server(imports: tuple[str, ...], environment: Mapping[str, str], servers: Servers) -> ForkServer:
+def _find_server(imports: tuple[str, ...], environment: Mapping[str, str], servers: Servers, log: int) -> ForkServer:
     """The server that has made these imports, which is begun where there is none: forked by that of the first one."""
     alike = imports, tuple(sorted(environment.items()))
     if alike not in servers:
-        above = _find_server(imports[:1], environment, servers) if len(imports) > 1 else None
-        servers[alike] = ForkServer(imports, environment, above)
+        above = _find_server(imports[:1], environment, servers, log) if len(imports) > 1 else None
+        servers[alike] = ForkServer(imports, environment, log, above)
     return servers[alike]
 
 

@@ -56,21 +56,35 @@ def hidden_script() -> Iterator[None]:
         sys.modules["__main__"] = script
 
 
+_ours = False
+
+
 def freeze_imports() -> None:
     """Let no collection look at what is there again: of what a process of ours has imported nothing is ever garbage."""
+    global _ours
+    _ours = True
     gc.freeze()
 
 
 def is_ours() -> bool:
     """Whether this process does nothing but our work, so that no garbage of others' stays: its imports are frozen."""
-    return gc.get_freeze_count() > 0
+    return _ours
 
 
 def may_fork() -> bool:
     """Whether a child may be this process once more, with all that is imported: on Linux, where it does nothing but our
-    work, and no thread of Python's holds what the child would wait for.
+    work, and no thread holds what the child would wait for: none of Python's, none of numba's parallel loops.
     """
-    return sys.platform == "linux" and is_ours() and threading.active_count() == 1
+    return sys.platform == "linux" and _ours and threading.active_count() == 1 and not _has_numba_threads()
+
+
+def _has_numba_threads() -> bool:
+    if (numba := sys.modules.get("numba")) is None:
+        return False
+    try:
+        return bool(numba.threading_layer())
+    except ValueError:  # it has begun none
+        return False
 
 
 def job() -> dict[str, Any]:

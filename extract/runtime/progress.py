@@ -8,6 +8,7 @@ reaches stdout, which is for results.
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,8 @@ KEPT_MARKS = 400
 WINDOW = 20.0
 """Seconds at least over which a pace is taken."""
 TIME_WIDTH = len("took 119 s, 119 s left")
+SECONDS_TO_STOP = 1.0
+"""For rich's thread, which is told to and does so at once."""
 MAX_FINISHED_BARS = 8
 """Finished bars that stay on a display."""
 
@@ -190,6 +193,24 @@ def step(name: str) -> None:
 def step_seconds() -> dict[str, float]:
     """Seconds that the steps of the run took until now; empty where no run has announced any."""
     return _open.seconds() if _open is not None else {}
+
+
+@contextmanager
+def pause() -> Iterator[None]:
+    """A block in which no thread shows progress: a process that is forked there has none."""
+    bar = _open and _open.bar
+    if bar:
+        bar.live.transient = True  # nothing of it stays: it is drawn again at once
+        bar.stop()
+        for thread in threading.enumerate():
+            if type(thread).__module__.startswith("rich."):
+                thread.join(SECONDS_TO_STOP)
+    try:
+        yield
+    finally:
+        if bar:
+            bar.live.transient = False
+            bar.start()
 
 
 @contextmanager

@@ -50,6 +50,28 @@ def test_the_result_is_that_of_one_process_and_each_trial_counts_once(pool, alon
     assert len(counted) == 3 * search.count(pool, SETTINGS, 12)
 
 
+SECOND_BLEND = """
+from blend.compile_kernels import make_pool
+from blend.config import BlendSettings
+from blend.crossfit import estimate, fold_process
+from blend.search import search
+from extract.runtime import process
+process.freeze_imports()
+fold_process.WORTH_A_PROCESS, fold_process.cores = 1, lambda: 2
+settings = BlendSettings(trials=12, folds=3, draws=100)
+for task in ("au", "va"):
+    pool = make_pool(task)
+    with fold_process.begin(pool, settings, 0, estimate.split(pool, 3, 0)) as helper:
+        print(task, sorted(number for number, _ in helper.results()))
+    search.search(pool, settings, 12, 0)
+"""
+
+
+def test_a_second_blend_of_a_command_has_its_process_too():
+    done = subprocess.run([sys.executable, "-c", SECOND_BLEND], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("au [0, 1, 2]\nva [0, 1, 2]\n", "")
+
+
 def identify(*given):
     return os.getpid(), given
 

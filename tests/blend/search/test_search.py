@@ -65,6 +65,9 @@ def test_the_space_that_the_sampler_is_told_is_what_optuna_finds_all_trials_to_h
     monkeypatch.setattr(search._Sampler, "infer_relative_search_space", compare)
     interrupted(make_pool("va"), settings, 30, 0, tmp_path, stop=20)
     assert compared and all(told == found != [] for told, found in compared)
+    compared.clear()
+    search.search(make_pool("va", heads=2), BlendSettings(), 200, 0)  # draws after trials that name no parameter
+    assert all(told == found for told, found in compared) and compared[0][0] and not compared[-1][0]
 
 
 class Stopped(Exception):

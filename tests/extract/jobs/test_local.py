@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,59 @@ def test_where_their_server_is_killed_a_job_counts_as_killed_and_the_next_begins
     LocalMachine(1).run("test", iter(jobs), told.hear, told.end)
     assert {name: result["code"] for name, result in told.ends.items()} == {"kills": -9, "shows": 0}
     assert told.news == [{"parent": os.getpid()}]
+
+
+@pytest.mark.skipif(not can_fork(), reason="this system cannot wait for a process by a file")
+def test_where_the_server_above_its_own_was_killed_a_job_begins_without(tmp_path):
+    kills = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
+    shows = "import os; print('{\"parent\": %d}' % os.getppid())"
+    told = Told()
+    jobs = [job(tmp_path, "kills", kills, "", SHARED[:1]), job(tmp_path, "shows", shows, "", (SHARED[0], "sndhdr"))]
+    LocalMachine(1).run("test", iter(jobs), told.hear, told.end)
+    assert {name: result["code"] for name, result in told.ends.items()} == {"kills": -9, "shows": 0}
+    assert told.news == [{"parent": os.getpid()}]
+
+
+@pytest.mark.skipif(not can_fork(), reason="this system cannot wait for a process by a file")
+def test_what_an_import_of_the_server_above_says_stands_in_the_first_jobs_log(tmp_path, monkeypatch):
+    source = "import sys, os\nprint('important words', file=sys.stderr, flush=True)\nos.abort()"
+    (tmp_path / "speaks.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    told, one = Told(), job(tmp_path, "a", "pass", "", ("speaks", "json"))
+    LocalMachine(1).run("test", [one], told.hear, told.end)
+    assert told.ends["a"]["code"] == -6 and "important words" in one.log.read_text()
+
+
+@pytest.mark.skipif(not can_fork(), reason="this system cannot wait for a process by a file")
+def test_a_server_in_a_long_import_is_not_waited_for(tmp_path, monkeypatch):
+    (tmp_path / "takes_long.py").write_text("import time\ntime.sleep(60)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    began = time.monotonic()
+
+    def look() -> None:
+        if time.monotonic() - began > 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        jobs = [job(tmp_path, "a", "pass", "", ("takes_long", "json"))]
+        LocalMachine(1).run("test", jobs, lambda *_: None, lambda *_: None, look)
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.skipif(not can_fork(), reason="this system cannot wait for a process by a file")
+def test_threads_of_a_job_are_waited_for_and_what_is_left_for_the_end_is_done(tmp_path, monkeypatch):
+    source = f"""
+import atexit, threading, time
+from pathlib import Path
+atexit.register(lambda: Path({str(tmp_path)!r}, "at the end").touch())
+threading.Thread(target=lambda: (time.sleep(0.5), Path({str(tmp_path)!r}, "in a thread").touch())).start()
+"""
+    (tmp_path / "works_on.py").write_text(source)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    told, one = Told(), replace(job(tmp_path, "a", "pass", "", SHARED), module="works_on", arguments=())
+    LocalMachine(1).run("test", [one], told.hear, told.end)
+    assert told.ends["a"]["code"] == 0
+    assert (tmp_path / "at the end").exists() and (tmp_path / "in a thread").exists()
 
 
 @pytest.mark.skipif(not can_fork(), reason="this system cannot wait for a process by a file")

@@ -18,11 +18,13 @@ WAITING = "threading.Thread(target=threading.Event().wait, daemon=True).start()"
 @pytest.mark.parametrize(
     ("before", "said"),
     [
-        ("", "False False"),
+        ("import gc; gc.freeze()", "False False"),
         ("process.freeze_imports()", "True True"),
         (f"process.freeze_imports(); {WAITING}", "True False"),
+        ("process.freeze_imports(); import numba", "True True"),
+        ("process.freeze_imports(); import numba; numba.get_num_threads()", "True False"),
     ],
-    ids=["a user's", "ours", "ours with a thread"],
+    ids=["a user's", "ours", "ours with a thread", "with numba", "with numba's threads"],
 )
 def test_only_a_process_of_ours_with_one_thread_may_be_forked(before, said):
     run = [sys.executable, "-c", SCRIPT.format(before=before)]

@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 
 from extract.runtime import progress as module
@@ -176,3 +178,20 @@ def test_a_run_on_a_terminal_is_one_display_also_where_runs_are_nested_or_fail(c
         assert len(last._bar.tasks) <= module.MAX_FINISHED_BARS + 1, "finished bars do not fill the screen"
     said = capsys.readouterr().err
     assert "3/3 work [of] part" in said and "2/2 piece 11" in said
+
+
+def test_while_it_pauses_no_thread_shows_it_and_nothing_is_drawn_twice(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # what a terminal is told, cursor and all
+    with module.steps("blend", ["only"]):
+        before = threading.active_count()
+        with module.pause():
+            assert threading.active_count() == before - 1
+        assert threading.active_count() == before
+        lines, said = 0, capsys.readouterr().err
+        for part in said.replace("\r", "").split("\n"):
+            lines += 1 - part.count("\x1b[1A")
+        assert said.count("blend") >= 2 and lines <= 2, "drawn again in its place"
+    with module.pause():
+        assert module._open is None, "where no display is open it changes nothing"
