@@ -196,7 +196,8 @@ def _reader(spec: Spec) -> corpus_checks.Reader:
     settings = spec.settings
     does = "learn from"
     if settings.family == "pretrained" and getattr(settings, "other", "") != "mlp":
-        does = "make out-of-fold predictions of" if settings.fold_count else ""
+        count = f"{'bags' if settings.bags else 'folds'} = {settings.fold_count}"
+        does = f"make out-of-fold predictions ({count}) of" if settings.fold_count else ""
     return corpus_checks.Reader(spec.name, tuple(source.network for source in spec.sources), does)
 
 

@@ -258,12 +258,12 @@ def _networks(head: str, where: Path, recorded: str | None, blend: Path, advice:
         )
     from heads.train import bags
 
-    about = where / MODEL
+    about = bags.find_facts(where / MODEL)
     if not (where / MODEL / run_folder.DONE_FILE).is_file():
         raise InputError(f"{where / MODEL}: head {head!r} is not finished; run {advice}")
     try:
         learnt_with = run_folder.results(where / MODEL)[1].get(f"../{VAL}", recorded)
-        networks = {str(source["network"]): bool(source.get("optional")) for source in bags.read_sources(where / MODEL)}
+        networks = {str(source["network"]): bool(source.get("optional")) for source in _json(about)["sources"]}
     except (*UNREADABLE, AttributeError) as error:
         raise InputError(
             f"{about}: head {head!r} cannot predict: its model is gone or damaged ({type(error).__name__}); run "

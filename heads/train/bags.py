@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from extract.runtime import inputs
 from heads.base.head import Head
 from heads.data import table
 from heads.data.predictions import Predictions
@@ -90,14 +89,10 @@ def load(folder: Path) -> Model | BaggedModel:
     return BaggedModel(tuple(models))
 
 
-def read_sources(folder: Path) -> list[dict[str, object]]:
-    """What a finished model reads, bagged or not, as its model.json has it; no library is loaded for that.
-
-    Raises OSError, ValueError or KeyError for a file that is gone or damaged.
-    """
+def find_facts(folder: Path) -> Path:
+    """The model.json that says what a finished model reads, bagged or not."""
     first = folder / BAGS / "0"
-    about = inputs.parse_json(((first if first.is_dir() else folder) / "model.json").read_text(encoding="utf-8"))
-    return about["sources"]  # type: ignore[no-any-return]
+    return (first if first.is_dir() else folder) / "model.json"
 
 
 def keep(places: Iterable[Path], folder: Path) -> None:

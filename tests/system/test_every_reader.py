@@ -118,7 +118,8 @@ OWN = {
         extract.enlarge._check_made_by
         extract.networks.facts.read_folds
         extract.demo.corpus.clear_other_version heads.run._keep_prior heads.run._facts
-        heads.train.out_of_fold.predict heads.train.job.main heads.train.job.read heads.tune.search._keep_best
+        heads.train.out_of_fold.collect heads.train.job.main heads.train.job.read heads.train.job._keep_bags
+        heads.tune.search._keep_best
         blend.pool.inputs.prepare_inputs blend.pool.inputs.find_inputs blend.multitask._is_of
         blend.dry_run._read_seconds blend.report.facts._seconds blend.report.html.index.write
         blend.report.schema.read blend.multitask.join blend.predict.folder.make
@@ -144,6 +145,7 @@ OWN = {
     "the system's": "extract.runtime.memory.measure_peak extract.engines.calibration._read_system",
     "nothing, in the place of closed output": """
         extract.runtime.errors._open_streams extract.runtime.errors._nobody_reads
+        extract.jobs.fork_server.__init__
         """,
     "the border itself": """
         extract.runtime.inputs.read_bytes extract.runtime.inputs.read_utf8 extract.runtime.inputs.read_text

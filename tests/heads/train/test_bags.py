@@ -297,4 +297,5 @@ def test_bags_of_what_learns_nothing_are_refused() -> None:
 def test_what_a_bagged_model_reads_is_told_without_it(corpus: Corpus) -> None:
     for name, count in (("bagged", 3), ("plain", 0)):
         made(a_job := job(corpus, name, bags=count))
-        assert [source["network"] for source in bags.read_sources(a_job.folder / "model")] == ["one"]
+        facts = json.loads(bags.find_facts(a_job.folder / "model").read_text())
+        assert [source["network"] for source in facts["sources"]] == ["one"]
