@@ -154,9 +154,12 @@ def test_jobs_that_need_more_memory_than_they_may_have_are_told_in_one_line(few_
 
 @pytest.mark.slow
 def test_jobs_that_end_at_their_walltime_cost_nothing_that_was_finished(few_videos, few_blends, slurm, tmp_path):
-    """SLURM counts whole minutes; a sleep in the prologue uses up the first job's, so that it ends while it works."""
-    mark, work = tmp_path / "first", tmp_path / "work"
-    prologue = json.dumps([f"mkdir {mark} 2>/dev/null && sleep 50"])
+    """SLURM counts whole minutes; what the first job is given to do sleeps longer, so that it ends while it works."""
+    mark, work, slow = tmp_path / "first", tmp_path / "work", tmp_path / "slow"
+    slow.mkdir()
+    sleeps = "import sys, time\nif 'extract.cluster_job' in sys.orig_argv:\n    time.sleep(300)\n"
+    (slow / "sitecustomize.py").write_text(sleeps)
+    prologue = json.dumps([f"mkdir {mark} 2>/dev/null && export PYTHONPATH={slow}:$PYTHONPATH"])
     file = config(few_videos, tmp_path / "c", walltime="00:01:00", nodes=1, prologue=prologue)
     process = start(slurm, "extract.run", file, work, "--cluster", "slurm")
     error = ended(process)
