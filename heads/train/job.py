@@ -246,7 +246,8 @@ def _learn_bag(job: Job, task: Task, on_progress: OnProgress) -> None:
     prepared = _prepare(job, _settings(job), videos, task, thin=False)
     check = partial(_check_inputs, job, task, test=False)
     tell = share_progress(on_progress, 0.02, 0.97)
-    out_of_fold.learn_fold(prepared, videos, job.bag, job.folder, job.mark, tell, check)
+    held = out_of_fold.divide(prepared, videos)
+    out_of_fold.learn_fold(prepared, videos, held, job.bag, job.folder, job.mark, tell, check)
 
 
 def _collect_bags(

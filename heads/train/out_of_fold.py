@@ -49,11 +49,12 @@ def predict(
     of their own. Folds that were finished under the same `mark` are not made again. Raises NoTrainingRows where fewer
     than two recordings (or people, where they are known) have annotated frames with features.
     """
-    count = len(divide(prepared, annotations))
-    for number in range(count):
-        tell = share_progress(on_progress, number / count, 1 / count, f"fold {number + 1} of {count}: ")
-        learn_fold(prepared, annotations, number, fold_folder(folder, number), mark, tell, check)
-    return collect(annotations, prepared.task, folder, count)
+    held = divide(prepared, annotations)
+    for number in range(len(held)):
+        note = f"fold {number + 1} of {len(held)}: "
+        tell = share_progress(on_progress, number / len(held), 1 / len(held), note)
+        learn_fold(prepared, annotations, held, number, fold_folder(folder, number), mark, tell, check)
+    return collect(annotations, prepared.task, folder, len(held))
 
 
 def collect(annotations: Mapping[str, Annotation], task: Task, folder: Path, count: int) -> dict[str, Any]:
@@ -100,13 +101,15 @@ def divide(prepared: TrainData, annotations: Mapping[str, Annotation]) -> list[l
 def learn_fold(
     prepared: TrainData,
     annotations: Mapping[str, Annotation],
+    held: list[list[str]],
     number: int,
     folder: Path,
     mark: str,
     on_progress: OnProgress,
     check: Check = _trust,
 ) -> None:
-    """Learn from the other folds, predict this one, and finish its folder, with the model where it is a bag.
+    """Learn from the other folds of `held` (`divide`), predict this one, and finish its folder, with the model where it
+    is a bag.
 
     A fold that was finished under the same `mark` is not made again. One that there is not, as recordings are few, is
     finished without results. `check` is asked before it counts.
@@ -116,7 +119,7 @@ def learn_fold(
     run_folder.begin(folder)
     for path in (folder / FOLD_MODEL, folder / OOF):  # of another making
         shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
-    began, held = time.monotonic(), divide(prepared, annotations)
+    began = time.monotonic()
     if number >= len(held):
         run_folder.finish(folder, mark, {"learnt_from": 0}, [])
         return
